@@ -1,0 +1,50 @@
+/** Every maximum, with the sum that led to it. Names end in their unit and `Max`. */
+
+/** As Redis Cluster tools expect; a key longer than this is data. */
+export const keyBytesMax = 64 * 1024;
+/** The copy of one value into a frame must not delay the others by more than some milliseconds. */
+export const valueBytesMax = 1024 * 1024;
+/** A frame holds at least two of the largest operations. */
+export const frameBytesMax = 4 * 1024 * 1024;
+/** Operations in one frame: some milliseconds of work. */
+export const operationsPerFrameMax = 4096;
+/** A topology of 1,024 shards and 10,000 pods, about 300 bytes each. */
+export const topologyBytesMax = 4 * 1024 * 1024;
+/** Before its hello is accepted a peer has had no reason to send more than a hello. */
+export const helloBytesMax = 4 * 1024;
+/** A peer that is there answers a hello at once. */
+export const helloMsMax = 5_000;
+/** Nesting of any message: a topology change has 5 levels. */
+export const messageDepthMax = 12;
+/** Items (numbers, strings, arrays, maps…) of a control message: 10,000 pods of 20 items, and the shards. */
+export const messageItemsMax = 400_000;
+/** Items of a frame of operations: 4096 operations of at most 12 items. */
+export const frameItemsMax = 64 * 1024;
+/** Records in one replication frame; the frame's bytes are bounded as well. */
+export const recordsPerFrameMax = 16 * 1024;
+/** Bytes not yet taken by a peer before the sender stops reading that peer's requests. */
+export const unsentBytesSoftMax = 1024 * 1024;
+/** Bytes not yet taken by a peer before it is cut off: it asks, but does not read. */
+export const unsentBytesHardMax = 16 * 1024 * 1024;
+/** Bytes of half-received frames over all connections of one port: eight of the largest frames. */
+export const halfReceivedBytesMax = 32 * 1024 * 1024;
+/** Connections per port: file descriptors (65,536 by default in containers) less room for the rest. */
+export const connectionsMax = 16_384;
+/** What a reader may have outstanding (written to its socket, not yet taken) before it is dropped to resync. */
+export const unsentBytesPerReaderMax = 8 * 1024 * 1024;
+/** While a reader copies, the walk waits as long as this much is unsent, so that heartbeats are never stuck behind it. */
+export const copyAheadBytesMax = 512 * 1024;
+/** Records a writer keeps so that a reader can resume after a cut: about 3 s at 20,000 writes/s of 140 bytes. */
+export const backlogBytesMax = 16 * 1024 * 1024;
+export const readersPerShardMax = 64;
+/** Reads that wait at one reader for a version it does not hold yet. */
+export const waitingReadsMax = 4096;
+/** How long a session read waits at a reader for its version before it is sent elsewhere. */
+export const sessionWaitMsMax = 200;
+/** Requests a client has outstanding on one connection before it waits to send more. */
+export const outstandingFramesMax = 1024;
+/** A client that is sent on this often is chasing a topology that does not settle. */
+export const hopsMax = 8;
+/** Length of names, addresses, codes and other short texts in messages. */
+export const textBytesMax = 1024;
+export const readersMax = 10_000;

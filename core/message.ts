@@ -1,0 +1,271 @@
+import * as v from "valibot";
+import { decode, encode, type Budget } from "./cbor.ts";
+import { EdisError } from "./errors.ts";
+import { epoch, mapVersion, revision, shardId, shardsMax, slot, term, version } from "./ids.ts";
+import { helloBytesMax, messageDepthMax, messageItemsMax, readersMax, textBytesMax, topologyBytesMax } from "./limits.ts";
+
+/**
+ * The control messages: CBOR maps with a `kind`, one union per direction. (Requests, replies and records are arrays:
+ * see request.ts and record.ts.) Each schema is both the type and the check of what comes in; unknown fields are
+ * ignored, so that a newer peer may say more.
+ */
+export const protocolVersion = 1;
+
+const text = v.pipe(v.string(), v.maxLength(textBytesMax));
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const ms = v.pipe(v.number(), v.finite(), v.minValue(0));
+const branded = <T>(make: (n: number) => T) =>
+  v.pipe(
+    count,
+    v.rawTransform<number, T>(({ dataset, addIssue, NEVER }) => {
+      try {
+        return make(dataset.value);
+      } catch (error) {
+        addIssue({ message: error instanceof Error ? error.message : "out of range" });
+        return NEVER;
+      }
+    }),
+  );
+const bytes32 = v.pipe(v.instance(Uint8Array), v.check((b) => b.length === 32, "must be 32 bytes"));
+
+const epochField = branded(epoch);
+const versionField = branded(version);
+const shardField = branded(shardId);
+const podRef = { pod: text, incarnation: text };
+const stamp = v.object({ term: branded(term), revision: branded(revision) });
+
+const address = v.object({
+  host: text,
+  client: v.pipe(count, v.maxValue(65_535)),
+  replication: v.pipe(count, v.maxValue(65_535)),
+  http: v.pipe(count, v.maxValue(65_535)),
+});
+
+const shard = v.object({
+  id: shardField,
+  epoch: epochField,
+  owner: v.nullable(v.object(podRef)),
+  phase: v.variant("kind", [
+    v.object({ kind: v.literal("stable") }),
+    v.object({ kind: v.literal("restoring"), target: v.object(podRef), from: text }),
+  ]),
+  slots: v.pipe(v.array(v.tuple([branded(slot), branded(slot)])), v.maxLength(16_384)),
+});
+
+const memberState = v.picklist(["starting", "copying", "serving", "leaving"]);
+const home = v.picklist(["writer", "reader"]);
+const member = v.object({
+  ...podRef,
+  home,
+  shard: v.nullable(shardField),
+  state: memberState,
+  address,
+  node: text,
+  zone: text,
+});
+
+const shards = v.pipe(v.array(shard), v.maxLength(shardsMax));
+const members = v.pipe(v.array(member), v.maxLength(readersMax + shardsMax));
+
+const topology = v.object({
+  clusterId: text,
+  cluster: text,
+  term: branded(term),
+  revision: branded(revision),
+  mapVersion: branded(mapVersion),
+  lagMsMax: ms,
+  shards,
+  members,
+});
+
+const topologyMessage = v.object({ kind: v.literal("topology"), topology });
+const changeMessage = v.object({
+  kind: v.literal("change"),
+  change: v.object({
+    clusterId: text,
+    from: stamp,
+    to: stamp,
+    mapVersion: branded(mapVersion),
+    lagMsMax: ms,
+    shardCount: v.pipe(count, v.maxValue(shardsMax)),
+    shards,
+    members,
+    gone: v.pipe(v.array(text), v.maxLength(readersMax + shardsMax)),
+  }),
+});
+
+/** How far a reader is behind its writer: records, bytes of records, and milliseconds since it last held all there was. */
+const lag = v.object({ versions: count, bytes: count, ms });
+export type Lag = v.InferOutput<typeof lag>;
+
+/** How one shard process is doing; what it tells info with every heartbeat, and clients that ask. */
+const report = v.object({
+  ...podRef,
+  home,
+  /** What it does now. `owner` and `reader` name the shard and epoch they do it for. */
+  serving: v.variant("kind", [
+    v.object({ kind: v.literal("nothing") }),
+    v.object({ kind: v.literal("owner"), shard: shardField, epoch: epochField }),
+    v.object({
+      kind: v.literal("reader"),
+      shard: shardField,
+      epoch: epochField,
+      state: v.picklist(["connecting", "copying", "streaming"]),
+      /** Keys copied of keys in all, while copying. */
+      copied: count,
+      copyTotal: count,
+      lag,
+    }),
+  ]),
+  leaving: v.boolean(),
+  version: versionField,
+  keys: count,
+  bytes: count,
+  /** At an owner: where each of its readers stands, as the owner sees it. */
+  readers: v.pipe(v.array(v.object({ pod: text, state: text, lag })), v.maxLength(readersMax)),
+});
+export type Report = v.InferOutput<typeof report>;
+
+// --- Opening a connection: challenge -> hello -> welcome | refused ------------------------------------------------
+
+/** Acceptor to dialer, first of all: what the proof has to be made of. */
+const challenge = v.object({ kind: v.literal("challenge"), nonce: bytes32 });
+export const roles = ["client", "writer", "reader", "operator"] as const;
+export type Role = (typeof roles)[number];
+const hello = v.object({
+  kind: v.literal("hello"),
+  protocol: count,
+  /** UID, or `namespace/name`, or empty at info for "the only one there is". */
+  cluster: text,
+  role: v.picklist(roles),
+  /** Name and incarnation of the sender; a client's are its own choice. */
+  ...podRef,
+  /** The pod that the dialer believes to reach; empty where any will do. */
+  to: text,
+  nonce: bytes32,
+  /** HMAC-SHA256 over the whole exchange (see proof.ts); empty from a client. */
+  proof: v.pipe(v.instance(Uint8Array), v.check((b) => b.length === 0 || b.length === 32, "must be 0 or 32 bytes")),
+});
+export type Hello = v.InferOutput<typeof hello>;
+const welcome = v.object({
+  kind: v.literal("welcome"),
+  protocol: count,
+  clusterId: text,
+  cluster: text,
+  ...podRef,
+  proof: v.pipe(v.instance(Uint8Array), v.check((b) => b.length === 0 || b.length === 32, "must be 0 or 32 bytes")),
+});
+export type Welcome = v.InferOutput<typeof welcome>;
+const refused = v.object({
+  kind: v.literal("refused"),
+  code: text,
+  message: text,
+  /** With `not-leader`: the url of the info instance that is, or empty. */
+  leader: text,
+});
+
+// --- Client -> shard or info, and back -----------------------------------------------------------------------------
+
+/** Wants the topology now and each change from then on. */
+const watch = v.object({ kind: v.literal("watch") });
+/** Wants a `report`. */
+const ask = v.object({ kind: v.literal("ask") });
+const reportMessage = v.object({ kind: v.literal("report"), report });
+/** The sender ends soon: ask others; what is under way is still answered. */
+const leaving = v.object({ kind: v.literal("leaving") });
+/** The connection ends because of this. */
+const failure = v.object({ kind: v.literal("failure"), code: text, message: text });
+
+// --- Shard -> info ---------------------------------------------------------------------------------------------------
+
+/** After the hello: where it is found. */
+const register = v.object({ kind: v.literal("register"), home, address, node: text, zone: text });
+
+// --- Reader -> writer, and back (records and entries are arrays, in frames of their own) ----------------------------
+
+/** From a reader, after its hello: where its copy stands; (0, 0) holds nothing. */
+const resync = v.object({ kind: v.literal("resync"), shard: shardField, epoch: epochField, version: versionField });
+const historyField = v.pipe(
+  v.array(v.object({ epoch: epochField, startVersion: versionField })),
+  v.minLength(1),
+  v.maxLength(100_000),
+);
+/** The reader's copy is good: the next record is `version` + 1. */
+const goOn = v.object({
+  kind: v.literal("continue"),
+  epoch: epochField,
+  version: versionField,
+  bytes: count,
+  history: historyField,
+});
+/** The reader has to drop its copy: entries follow, mixed with records, then `copied`. */
+const copy = v.object({
+  kind: v.literal("copy"),
+  epoch: epochField,
+  version: versionField,
+  bytes: count,
+  keys: count,
+  history: historyField,
+});
+/** All that there was when the copy began has been sent. */
+const copied = v.object({ kind: v.literal("copied"), version: versionField });
+/** The writer's heartbeat: its newest version and the bytes of all records up to it. */
+const mark = v.object({ kind: v.literal("mark"), epoch: epochField, version: versionField, bytes: count });
+/** The reader holds everything up to `version`. */
+const ack = v.object({ kind: v.literal("ack"), epoch: epochField, version: versionField, bytes: count });
+
+export const helloSchema = v.variant("kind", [hello]);
+export const challengeSchema = v.variant("kind", [challenge, refused]);
+export const welcomeSchema = v.variant("kind", [welcome, refused]);
+export const fromClientSchema = v.variant("kind", [watch, ask]);
+export const toClientSchema = v.variant("kind", [topologyMessage, changeMessage, reportMessage, leaving, failure]);
+export const fromShardSchema = v.variant("kind", [register, reportMessage]);
+export const toShardSchema = v.variant("kind", [topologyMessage, changeMessage, failure]);
+export const fromReaderSchema = v.variant("kind", [resync, ack]);
+export const toReaderSchema = v.variant("kind", [goOn, copy, copied, mark, leaving, failure]);
+
+export type FromClient = v.InferOutput<typeof fromClientSchema>;
+export type ToClient = v.InferOutput<typeof toClientSchema>;
+export type FromShard = v.InferOutput<typeof fromShardSchema>;
+export type ToShard = v.InferOutput<typeof toShardSchema>;
+export type FromReader = v.InferOutput<typeof fromReaderSchema>;
+export type ToReader = v.InferOutput<typeof toReaderSchema>;
+export type Register = v.InferOutput<typeof register>;
+export type History = v.InferOutput<typeof historyField>;
+type Message =
+  | FromClient
+  | ToClient
+  | FromShard
+  | ToShard
+  | FromReader
+  | ToReader
+  | v.InferOutput<typeof challenge>
+  | Hello
+  | Welcome
+  | v.InferOutput<typeof refused>;
+
+export const helloBudget: Budget = { bytesMax: helloBytesMax, depthMax: 2, itemsMax: 64 };
+export const messageBudget: Budget = {
+  bytesMax: topologyBytesMax,
+  depthMax: messageDepthMax,
+  itemsMax: messageItemsMax,
+};
+
+/** The bytes of a control message. */
+export const encodeMessage = (message: Message): Uint8Array => encode(message);
+
+/** Reads a control message of one direction. Throws `bad-message` or `too-large`. */
+export const decodeMessage = <S extends v.GenericSchema>(
+  schema: S,
+  bytes: Uint8Array,
+  budget: Budget = messageBudget,
+): v.InferOutput<S> => {
+  const parsed = v.safeParse(schema, decode(bytes, budget), { abortEarly: true });
+  if (parsed.success) return parsed.output;
+  const issue = parsed.issues[0];
+  const where = v.getDotPath(issue) ?? "the message";
+  throw new EdisError("bad-message", `Cannot read the message: ${where}: ${issue.message}`.slice(0, textBytesMax));
+};
+
+/** Whether a frame holds a control message (a CBOR map) rather than requests, replies or records (arrays). */
+export const isControl = (bytes: Uint8Array): boolean => (bytes[0] ?? 0) >> 5 === 5;

@@ -1,0 +1,157 @@
+import { slotCount, type Epoch, type MapVersion, type Revision, type ShardId, type Slot, type Term } from "./ids.ts";
+
+/** What everybody is told: who owns which slots, in which epoch, and where every pod is found. */
+export type Topology = {
+  /** UID of the ShardCluster: survives nothing but that object. */
+  readonly clusterId: string;
+  /** `namespace/name`, for people. */
+  readonly cluster: string;
+  /** Orders all topologies of a cluster: by term, then revision. */
+  readonly term: Term;
+  readonly revision: Revision;
+  readonly mapVersion: MapVersion;
+  /** A reader further behind than this leaves the rotation of eventual reads. Milliseconds. */
+  readonly lagMsMax: number;
+  /** Index i holds shard i. */
+  readonly shards: readonly Shard[];
+  /** Every live pod, by name. */
+  readonly members: readonly Member[];
+};
+
+/** One process start of one pod. */
+export type PodRef = { readonly pod: string; readonly incarnation: string };
+/** From and to, both included. */
+export type SlotRange = readonly [from: Slot, to: Slot];
+
+export type Shard = {
+  readonly id: ShardId;
+  readonly epoch: Epoch;
+  /** The process that orders this shard's writes in `epoch`; null before the first one. */
+  readonly owner: PodRef | null;
+  readonly phase: Phase;
+  /** In order, not touching. */
+  readonly slots: readonly SlotRange[];
+};
+
+export type Phase =
+  | { readonly kind: "stable" }
+  /** The owner's process is gone and `target`, which came up without data, copies it from the pod `from` before it owns. */
+  | { readonly kind: "restoring"; readonly target: PodRef; readonly from: string };
+
+export type Home = "writer" | "reader";
+
+/** One live pod: what it is at home, which shard it serves, where it listens. */
+export type Member = PodRef & {
+  readonly home: Home;
+  /** The shard it owns (writer) or replicates (reader); null while it has none. */
+  readonly shard: ShardId | null;
+  readonly state: MemberState;
+  readonly address: Address;
+  /** Kubernetes node and zone; empty where not known. */
+  readonly node: string;
+  readonly zone: string;
+};
+
+/** starting: no data to serve yet; copying: takes a full copy; serving: in the rotation; leaving: ends soon, not to be asked. */
+export type MemberState = "starting" | "copying" | "serving" | "leaving";
+
+export type Address = {
+  readonly host: string;
+  readonly client: number;
+  readonly replication: number;
+  readonly http: number;
+};
+
+/** What turns topology `from` into `to`. Shards and members are given whole where they changed. */
+export type TopologyChange = {
+  readonly clusterId: string;
+  readonly from: Stamp;
+  readonly to: Stamp;
+  readonly mapVersion: MapVersion;
+  readonly lagMsMax: number;
+  readonly shardCount: number;
+  readonly shards: readonly Shard[];
+  readonly members: readonly Member[];
+  /** Names of pods that are gone. */
+  readonly gone: readonly string[];
+};
+export type Stamp = { readonly term: Term; readonly revision: Revision };
+
+/** Negative where a is older than b, 0 where they are one, positive where a is newer. */
+export const compareStamps = (a: Stamp, b: Stamp): number => a.term - b.term || a.revision - b.revision;
+
+/** What has to be told to one who holds `before`, so that he holds `after`. */
+export const difference = (before: Topology, after: Topology): TopologyChange => {
+  const members = new Map(before.members.map((member) => [member.pod, JSON.stringify(member)]));
+  const present = new Set(after.members.map(({ pod }) => pod));
+  return {
+    clusterId: after.clusterId,
+    from: { term: before.term, revision: before.revision },
+    to: { term: after.term, revision: after.revision },
+    mapVersion: after.mapVersion,
+    lagMsMax: after.lagMsMax,
+    shardCount: after.shards.length,
+    shards: after.shards.filter((shard, i) => JSON.stringify(shard) !== JSON.stringify(before.shards[i])),
+    members: after.members.filter((member) => members.get(member.pod) !== JSON.stringify(member)),
+    gone: before.members.map(({ pod }) => pod).filter((pod) => !present.has(pod)),
+  };
+};
+
+/** The topology after a change; undefined where the change does not start at this one: ask for a snapshot. */
+export const patched = (before: Topology, change: TopologyChange): Topology | undefined => {
+  if (change.clusterId !== before.clusterId || compareStamps(change.from, before) !== 0) return undefined;
+  const shards = before.shards.slice(0, change.shardCount);
+  for (const shard of change.shards) shards[shard.id] = shard;
+  const members = new Map(before.members.map((member) => [member.pod, member]));
+  for (const pod of change.gone) members.delete(pod);
+  for (const member of change.members) members.set(member.pod, member);
+  return {
+    ...before,
+    term: change.to.term,
+    revision: change.to.revision,
+    mapVersion: change.mapVersion,
+    lagMsMax: change.lagMsMax,
+    shards,
+    members: [...members.values()].sort(byPod),
+  };
+};
+
+const byPod = (a: PodRef, b: PodRef): number => (a.pod < b.pod ? -1 : a.pod > b.pod ? 1 : 0);
+
+/** A topology made ready for the hot path: constant-time look-ups. Made once per topology. */
+export type TopologyIndex = {
+  readonly topology: Topology;
+  readonly shardOf: (slot: Slot) => Shard | undefined;
+  /** The owner of a shard, if its process is the one that the topology names. */
+  readonly ownerOf: (id: ShardId) => Member | undefined;
+  /** Readers of a shard that are in the rotation. */
+  readonly readersOf: (id: ShardId) => readonly Member[];
+  readonly member: (pod: string) => Member | undefined;
+};
+
+export const indexTopology = (topology: Topology): TopologyIndex => {
+  const shardOfSlot = new Int32Array(slotCount).fill(-1);
+  for (const { id, slots } of topology.shards) for (const [from, to] of slots) shardOfSlot.fill(id, from, to + 1);
+  const members = new Map(topology.members.map((member) => [member.pod, member]));
+  const readers = topology.shards.map((): Member[] => []);
+  for (const member of topology.members) {
+    if (member.home === "reader" && member.shard !== null && member.state === "serving") {
+      readers[member.shard]?.push(member);
+    }
+  }
+  return {
+    topology,
+    shardOf: (slot) => topology.shards[shardOfSlot[slot] ?? -1],
+    ownerOf: (id) => {
+      const owner = topology.shards[id]?.owner;
+      const member = owner === null || owner === undefined ? undefined : members.get(owner.pod);
+      return member !== undefined && member.incarnation === owner?.incarnation ? member : undefined;
+    },
+    readersOf: (id) => readers[id] ?? [],
+    member: (pod) => members.get(pod),
+  };
+};
+
+/** How many slots the ranges hold. */
+export const countSlots = (ranges: readonly SlotRange[]): number =>
+  ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0);
