@@ -55,14 +55,26 @@ export default tseslint.config(
       "no-console": "off",
     },
   },
-  border(["core/**"], [folders(["net", "shard", "operator", "client", "cli", "test"], "core imports no other folder.")]),
+  border(
+    ["core/**"],
+    [folders(["net", "shard", "operator", "client", "cli", "test"], "core imports no other folder.")],
+  ),
   border(["net/**"], [folders(["shard", "operator", "client", "cli", "test"], "net imports core only.")]),
   border(["shard/**"], [folders(["operator", "client", "cli", "test"], "shard imports core and net only.")]),
-  border(["operator/**"], [folders(["shard", "client", "cli", "test"], "operator imports core and net only.")]),
+  border(
+    ["operator/**"],
+    [folders(["shard", "client", "cli", "test"], "operator imports core and net only.")],
+  ),
   border(["client/**"], [folders(["shard", "operator", "cli", "test"], "client imports core and net only.")]),
-  border(["cli/**"], [
-    folders(["shard", "test", "operator/(plan|info|kubernetes)"], "cli imports client, core and the face of operator/local."),
-  ]),
+  border(
+    ["cli/**"],
+    [
+      folders(
+        ["shard", "test", "operator/(plan|info|kubernetes)"],
+        "cli imports client, core and the face of operator/local.",
+      ),
+    ],
+  ),
   border(
     ["operator/plan/**"],
     [
@@ -72,7 +84,14 @@ export default tseslint.config(
     ],
   ),
   border(
-    ["shard/route.ts", "shard/writer.ts", "shard/reader.ts", "shard/replication/progress.ts", "core/topology.ts", "core/slot.ts"],
+    [
+      "shard/route.ts",
+      "shard/writer.ts",
+      "shard/reader.ts",
+      "shard/replication/progress.ts",
+      "core/topology.ts",
+      "core/slot.ts",
+    ],
     [folders(["operator", "client", "cli", "test", "net", "shard"], "A pure file."), platform],
   ),
   { files: ["**/*.js"], ...tseslint.configs.disableTypeChecked },

@@ -15,8 +15,8 @@ const codec = {
   variableMapSize: true,
   int64AsType: "number",
 } as const;
-const encoder = new Encoder(codec as object);
-const decoder = new Decoder(codec as object);
+const encoder = new Encoder(codec);
+const decoder = new Decoder(codec);
 
 /** One value as CBOR. Numbers from 2^32 up are written as 64-bit floats; every safe integer survives. */
 export const encode = (value: unknown): Uint8Array => encoder.encode(value);
@@ -32,7 +32,7 @@ export const decode = (bytes: Uint8Array, budget: Budget): unknown => {
 export const decodeSequence = (bytes: Uint8Array, budget: Budget, valuesMax: number): Sized[] => {
   const room = { left: budget.itemsMax, budget };
   const values: Sized[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     if (values.length === valuesMax) throw tooLarge(`it holds more than ${valuesMax} values`);
     const end = measure(bytes, at, room);
     values.push({ value: decodeChecked(bytes.subarray(at, end)), bytes: end - at });
@@ -48,7 +48,9 @@ const decodeChecked = (bytes: Uint8Array): unknown => {
   try {
     return decoder.decode(bytes) as unknown;
   } catch (error) {
-    throw new EdisError("bad-message", "Cannot read the message: it is not well-formed CBOR", { cause: error });
+    throw new EdisError("bad-message", "Cannot read the message: it is not well-formed CBOR", {
+      cause: error,
+    });
   }
 };
 
@@ -86,7 +88,8 @@ const measure = (bytes: Uint8Array, start: number, room: Room): number => {
       case 5: // map
         if (argument > bytes.length - at) throw bad("an array or map in it is longer than the message");
         pending.push(wanted);
-        if (pending.length > room.budget.depthMax) throw tooLarge(`it nests deeper than ${room.budget.depthMax}`);
+        if (pending.length > room.budget.depthMax)
+          throw tooLarge(`it nests deeper than ${room.budget.depthMax}`);
         wanted = major === 4 ? argument : argument * 2;
         break;
       default:

@@ -27,9 +27,11 @@ const integerBelow = (what: string, limit: number, n: number): number => {
 
 export const slot = (n: number): Slot => integerBelow("a slot", slotCount, n) as Slot;
 export const epoch = (n: number): Epoch => integerBelow("an epoch", Number.MAX_SAFE_INTEGER, n) as Epoch;
-export const version = (n: number): Version => integerBelow("a version", Number.MAX_SAFE_INTEGER, n) as Version;
+export const version = (n: number): Version =>
+  integerBelow("a version", Number.MAX_SAFE_INTEGER, n) as Version;
 export const shardId = (n: number): ShardId => integerBelow("a shard id", shardsMax, n) as ShardId;
 export const term = (n: number): Term => integerBelow("a term", Number.MAX_SAFE_INTEGER, n) as Term;
-export const revision = (n: number): Revision => integerBelow("a revision", Number.MAX_SAFE_INTEGER, n) as Revision;
+export const revision = (n: number): Revision =>
+  integerBelow("a revision", Number.MAX_SAFE_INTEGER, n) as Revision;
 export const mapVersion = (n: number): MapVersion =>
   integerBelow("a map version", Number.MAX_SAFE_INTEGER, n) as MapVersion;

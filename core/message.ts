@@ -2,7 +2,14 @@ import * as v from "valibot";
 import { decode, encode, type Budget } from "./cbor.ts";
 import { EdisError } from "./errors.ts";
 import { epoch, mapVersion, revision, shardId, shardsMax, slot, term, version } from "./ids.ts";
-import { helloBytesMax, messageDepthMax, messageItemsMax, readersMax, textBytesMax, topologyBytesMax } from "./limits.ts";
+import {
+  helloBytesMax,
+  messageDepthMax,
+  messageItemsMax,
+  readersMax,
+  textBytesMax,
+  topologyBytesMax,
+} from "./limits.ts";
 
 /**
  * The control messages: CBOR maps with a `kind`, one union per direction. (Requests, replies and records are arrays:
@@ -26,7 +33,12 @@ const branded = <T>(make: (n: number) => T) =>
       }
     }),
   );
-const bytes32 = v.pipe(v.instance(Uint8Array), v.check((b) => b.length === 32, "must be 32 bytes"));
+const bytesOf = (...lengths: readonly number[]) =>
+  v.custom<Uint8Array>(
+    (field) => field instanceof Uint8Array && lengths.includes(field.length),
+    `must be ${lengths.join(" or ")} bytes`,
+  );
+const bytes32 = bytesOf(32);
 
 const epochField = branded(epoch);
 const versionField = branded(version);
@@ -144,7 +156,7 @@ const hello = v.object({
   to: text,
   nonce: bytes32,
   /** HMAC-SHA256 over the whole exchange (see proof.ts); empty from a client. */
-  proof: v.pipe(v.instance(Uint8Array), v.check((b) => b.length === 0 || b.length === 32, "must be 0 or 32 bytes")),
+  proof: bytesOf(0, 32),
 });
 export type Hello = v.InferOutput<typeof hello>;
 const welcome = v.object({
@@ -153,7 +165,7 @@ const welcome = v.object({
   clusterId: text,
   cluster: text,
   ...podRef,
-  proof: v.pipe(v.instance(Uint8Array), v.check((b) => b.length === 0 || b.length === 32, "must be 0 or 32 bytes")),
+  proof: bytesOf(0, 32),
 });
 export type Welcome = v.InferOutput<typeof welcome>;
 const refused = v.object({
@@ -184,7 +196,12 @@ const register = v.object({ kind: v.literal("register"), home, address, node: te
 // --- Reader -> writer, and back (records and entries are arrays, in frames of their own) ----------------------------
 
 /** From a reader, after its hello: where its copy stands; (0, 0) holds nothing. */
-const resync = v.object({ kind: v.literal("resync"), shard: shardField, epoch: epochField, version: versionField });
+const resync = v.object({
+  kind: v.literal("resync"),
+  shard: shardField,
+  epoch: epochField,
+  version: versionField,
+});
 const historyField = v.pipe(
   v.array(v.object({ epoch: epochField, startVersion: versionField })),
   v.minLength(1),
@@ -218,7 +235,13 @@ export const helloSchema = v.variant("kind", [hello]);
 export const challengeSchema = v.variant("kind", [challenge, refused]);
 export const welcomeSchema = v.variant("kind", [welcome, refused]);
 export const fromClientSchema = v.variant("kind", [watch, ask]);
-export const toClientSchema = v.variant("kind", [topologyMessage, changeMessage, reportMessage, leaving, failure]);
+export const toClientSchema = v.variant("kind", [
+  topologyMessage,
+  changeMessage,
+  reportMessage,
+  leaving,
+  failure,
+]);
 export const fromShardSchema = v.variant("kind", [register, reportMessage]);
 export const toShardSchema = v.variant("kind", [topologyMessage, changeMessage, failure]);
 export const fromReaderSchema = v.variant("kind", [resync, ack]);
@@ -264,7 +287,10 @@ export const decodeMessage = <S extends v.GenericSchema>(
   if (parsed.success) return parsed.output;
   const issue = parsed.issues[0];
   const where = v.getDotPath(issue) ?? "the message";
-  throw new EdisError("bad-message", `Cannot read the message: ${where}: ${issue.message}`.slice(0, textBytesMax));
+  throw new EdisError(
+    "bad-message",
+    `Cannot read the message: ${where}: ${issue.message}`.slice(0, textBytesMax),
+  );
 };
 
 /** Whether a frame holds a control message (a CBOR map) rather than requests, replies or records (arrays). */

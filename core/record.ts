@@ -10,11 +10,20 @@ import { frameBytesMax, keyBytesMax, recordsPerFrameMax, valueBytesMax } from ".
  */
 export type Record = { readonly epoch: Epoch; readonly version: Version; readonly operation: Operation };
 export type Operation =
-  | { readonly kind: "set"; readonly key: Uint8Array; readonly value: Uint8Array; readonly expiresAtMs: number | null }
+  | {
+      readonly kind: "set";
+      readonly key: Uint8Array;
+      readonly value: Uint8Array;
+      readonly expiresAtMs: number | null;
+    }
   | { readonly kind: "delete"; readonly key: Uint8Array };
 
 /** One key of a full copy: `[0, key, value, expiresAtMs | 0]`. It carries no version: it is as new as the records around it. */
-export type Entry = { readonly key: Uint8Array; readonly value: Uint8Array; readonly expiresAtMs: number | null };
+export type Entry = {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly expiresAtMs: number | null;
+};
 
 export type Streamed =
   | { readonly kind: "entry"; readonly entry: Entry }
@@ -29,7 +38,8 @@ export const encodeRecord = ({ epoch, version, operation }: Record): Uint8Array 
   }
 };
 
-export const encodeEntry = ({ key, value, expiresAtMs }: Entry): Uint8Array => encode([0, key, value, expiresAtMs ?? 0]);
+export const encodeEntry = ({ key, value, expiresAtMs }: Entry): Uint8Array =>
+  encode([0, key, value, expiresAtMs ?? 0]);
 
 const budget: Budget = { bytesMax: frameBytesMax, depthMax: 2, itemsMax: recordsPerFrameMax * 7 };
 
@@ -42,7 +52,10 @@ const streamed = (fields: unknown, bytes: number): Streamed => {
   const [opcode, ...rest] = fields as unknown[];
   switch (opcode) {
     case 0:
-      return { kind: "entry", entry: { key: keyIn(rest[0]), value: valueIn(rest[1]), expiresAtMs: instantIn(rest[2]) } };
+      return {
+        kind: "entry",
+        entry: { key: keyIn(rest[0]), value: valueIn(rest[1]), expiresAtMs: instantIn(rest[2]) },
+      };
     case 1:
       return {
         kind: "record",
@@ -58,7 +71,11 @@ const streamed = (fields: unknown, bytes: number): Streamed => {
         },
       };
     case 2:
-      return { kind: "record", bytes, record: { ...placeIn(rest), operation: { kind: "delete", key: keyIn(rest[2]) } } };
+      return {
+        kind: "record",
+        bytes,
+        record: { ...placeIn(rest), operation: { kind: "delete", key: keyIn(rest[2]) } },
+      };
     default:
       throw bad("a record has an unknown operation");
   }
@@ -69,7 +86,9 @@ const placeIn = ([e, ver]: readonly unknown[]): { epoch: Epoch; version: Version
   try {
     return { epoch: epoch(e), version: version(ver) };
   } catch (error) {
-    throw new EdisError("bad-message", "Cannot read a record: its epoch or version is out of range", { cause: error });
+    throw new EdisError("bad-message", "Cannot read a record: its epoch or version is out of range", {
+      cause: error,
+    });
   }
 };
 
@@ -84,7 +103,8 @@ const valueIn = (field: unknown): Uint8Array => {
 };
 
 const instantIn = (field: unknown): number | null => {
-  if (typeof field === "number" && Number.isSafeInteger(field) && field >= 0) return field === 0 ? null : field;
+  if (typeof field === "number" && Number.isSafeInteger(field) && field >= 0)
+    return field === 0 ? null : field;
   throw bad("an expiry is not an instant in milliseconds");
 };
 

@@ -1,7 +1,14 @@
 import { decode, encode, type Budget } from "./cbor.ts";
 import { EdisError, isErrorCode, type ErrorCode } from "./errors.ts";
 import { epoch, shardId, version, type Epoch, type ShardId, type Version } from "./ids.ts";
-import { frameBytesMax, frameItemsMax, keyBytesMax, operationsPerFrameMax, textBytesMax, valueBytesMax } from "./limits.ts";
+import {
+  frameBytesMax,
+  frameItemsMax,
+  keyBytesMax,
+  operationsPerFrameMax,
+  textBytesMax,
+  valueBytesMax,
+} from "./limits.ts";
 
 /**
  * What clients ask of shards, and the answers: CBOR arrays, many operations in a frame.
@@ -74,7 +81,8 @@ export type ReplyFrame = { readonly id: number; readonly results: readonly Resul
 export const encodeRequests = ({ id, shard, epoch, requests }: RequestFrame): Uint8Array =>
   encode([id, shard, epoch, requests.map(requestFields)]);
 
-export const encodeReplies = ({ id, results }: ReplyFrame): Uint8Array => encode([id, results.map(resultFields)]);
+export const encodeReplies = ({ id, results }: ReplyFrame): Uint8Array =>
+  encode([id, results.map(resultFields)]);
 
 const levels = ["eventual", "session", "linearizable"] as const;
 const conditions = ["always", "ifAbsent", "ifPresent", "ifEqual"] as const;
@@ -265,7 +273,9 @@ const ranged = <T>(make: () => T): T => {
   try {
     return make();
   } catch (error) {
-    throw new EdisError("bad-message", "Cannot read the message: a number in it is out of range", { cause: error });
+    throw new EdisError("bad-message", "Cannot read the message: a number in it is out of range", {
+      cause: error,
+    });
   }
 };
 const epochIn = (field: unknown): Epoch => ranged(() => epoch(countIn(field, "an epoch")));

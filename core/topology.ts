@@ -1,4 +1,12 @@
-import { slotCount, type Epoch, type MapVersion, type Revision, type ShardId, type Slot, type Term } from "./ids.ts";
+import {
+  slotCount,
+  type Epoch,
+  type MapVersion,
+  type Revision,
+  type ShardId,
+  type Slot,
+  type Term,
+} from "./ids.ts";
 
 /** What everybody is told: who owns which slots, in which epoch, and where every pod is found. */
 export type Topology = {
@@ -131,7 +139,8 @@ export type TopologyIndex = {
 
 export const indexTopology = (topology: Topology): TopologyIndex => {
   const shardOfSlot = new Int32Array(slotCount).fill(-1);
-  for (const { id, slots } of topology.shards) for (const [from, to] of slots) shardOfSlot.fill(id, from, to + 1);
+  for (const { id, slots } of topology.shards)
+    for (const [from, to] of slots) shardOfSlot.fill(id, from, to + 1);
   const members = new Map(topology.members.map((member) => [member.pod, member]));
   const readers = topology.shards.map((): Member[] => []);
   for (const member of topology.members) {

@@ -18,11 +18,14 @@ export type Exchange = {
 export const helloProof = (exchange: Exchange): Uint8Array => sign("hello", exchange);
 
 /** 32 bytes that only an acceptor with the token can make. `pod` and `incarnation` are the acceptor's. */
-export const welcomeProof = (exchange: Exchange, acceptor: { readonly pod: string; readonly incarnation: string }): Uint8Array =>
-  sign(JSON.stringify(["welcome", acceptor.pod, acceptor.incarnation]), exchange);
+export const welcomeProof = (
+  exchange: Exchange,
+  acceptor: { readonly pod: string; readonly incarnation: string },
+): Uint8Array => sign(JSON.stringify(["welcome", acceptor.pod, acceptor.incarnation]), exchange);
 
 /** Compares in constant time. */
-export const sameProof = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b);
+export const sameProof = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && timingSafeEqual(a, b);
 
 const sign = (purpose: string, { token, challenge, hello }: Exchange): Uint8Array =>
   createHmac("sha256", token)

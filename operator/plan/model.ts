@@ -1,0 +1,68 @@
+import type { MapVersion, ShardId } from "../../core/ids.ts";
+import type { Register, Report } from "../../core/message.ts";
+import type { PodRef, Shard } from "../../core/topology.ts";
+import type { ShardCluster } from "../shardCluster.ts";
+
+/** What is kept in the ShardTopology object: changed only by the operator, only by compare-and-set. */
+export type Ownership = {
+  readonly clusterId: string;
+  readonly mapVersion: MapVersion;
+  /** Index i holds shard i. */
+  readonly shards: readonly Shard[];
+  /** Which shard each reader pod replicates, by pod name. Sticky: a pod that comes back goes on with its shard. */
+  readonly assignments: readonly Assignment[];
+};
+export type Assignment = { readonly pod: string; readonly shard: ShardId };
+
+/** One pod as the platform (Kubernetes, or the local runtime) shows it. */
+export type Pod = {
+  readonly name: string;
+  readonly home: "writer" | "reader";
+  readonly ordinal: number;
+  /** Empty where not known. */
+  readonly node: string;
+  readonly zone: string;
+  readonly deleting: boolean;
+  /** Why it does not come up, in words for people: `ImagePullBackOff: …`; null where nothing is wrong. */
+  readonly problem: string | null;
+};
+
+/** One shard process that is connected to info now. */
+export type Session = PodRef & {
+  readonly registered: Omit<Register, "kind">;
+  /** Its newest heartbeat. */
+  readonly report: Report;
+};
+
+/** Pods asked for: replicas of the two StatefulSets. */
+export type Workload = { readonly writers: number; readonly readers: number };
+
+export type Observed = {
+  readonly cluster: ShardCluster;
+  /** Null before the first plan. */
+  readonly ownership: Ownership | null;
+  readonly pods: readonly Pod[];
+  readonly sessions: readonly Session[];
+  /** Null before the first apply. */
+  readonly workload: Workload | null;
+  /** Milliseconds since this operator began to lead: sessions it has not heard of yet may still come. */
+  readonly leadingMs: number;
+};
+
+export type Plan = {
+  readonly workload: Workload;
+  /** The same object where nothing changes. */
+  readonly ownership: Ownership;
+  /** Wishes that are not carried out, and why. */
+  readonly refusals: readonly Refusal[];
+  /** What a person would want to know, once, when it happens. */
+  readonly events: readonly PlannedEvent[];
+};
+
+export type Refusal = { readonly reason: string; readonly message: string };
+export type PlannedEvent = {
+  readonly type: "Normal" | "Warning";
+  /** UpperCamelCase. */
+  readonly reason: string;
+  readonly message: string;
+};

@@ -1,0 +1,94 @@
+/** The ShardCluster resource as the operator sees it: defaulted and validated (schema.ts), whichever way it came. */
+export type ShardCluster = {
+  readonly namespace: string;
+  readonly name: string;
+  /** UID of the object; the cluster id of everything that belongs to it. */
+  readonly uid: string;
+  readonly generation: number;
+  readonly spec: ShardClusterSpec;
+};
+
+export type ShardClusterSpec = {
+  /** Write shards: pods of StatefulSet `<name>-write`. 1 to 1,024. */
+  readonly writers: number;
+  /** Read replicas in all: pods of StatefulSet `<name>-read`. 0 to 10,000. */
+  readonly readers: number;
+  /** Image of the shard pods; empty: the operator's own default. */
+  readonly image: string;
+  readonly reads: {
+    /** A reader further behind than this leaves the rotation of eventual reads. Milliseconds. */
+    readonly lagMsMax: number;
+  };
+  readonly storage: Storage;
+  /** Laid over the pods. Checked by the API server, passed on as it is. */
+  readonly template: PodTemplate;
+};
+
+export type Storage =
+  | { readonly ephemeral: true }
+  | {
+      readonly ephemeral: false;
+      /** A Kubernetes quantity. */
+      readonly size: string;
+      /** Empty: the cluster's default class. */
+      readonly storageClassName: string;
+      /** What happens to the volumes when the ShardCluster is deleted. */
+      readonly whenDeleted: "Retain" | "Delete";
+    };
+
+export type PodTemplate = {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly nodeSelector: Readonly<Record<string, string>>;
+  readonly tolerations: readonly unknown[];
+  readonly affinity: Readonly<Record<string, unknown>> | null;
+  readonly resources: Readonly<Record<string, unknown>> | null;
+  readonly imagePullPolicy: "Always" | "IfNotPresent" | "Never" | null;
+  readonly imagePullSecrets: readonly { readonly name: string }[];
+  readonly priorityClassName: string;
+};
+
+/** What `kubectl get` and `kubectl describe` show. Derived in every reconcile, never read back as truth. */
+export type ShardClusterStatus = {
+  readonly observedGeneration: number;
+  readonly conditions: readonly Condition[];
+  readonly writers: { readonly wanted: number; readonly ready: number };
+  readonly readers: { readonly wanted: number; readonly ready: number };
+  /** `ready/wanted`, for the printer columns. */
+  readonly writersReady: string;
+  readonly readersReady: string;
+  /** Slots whose owner serves, of 16384. */
+  readonly slotsServed: number;
+  /** Pods of the read StatefulSet and their label selector, for the scale subresource. */
+  readonly replicas: number;
+  readonly selector: string;
+  readonly shards: readonly ShardStatus[];
+};
+
+export type ShardStatus = {
+  readonly id: number;
+  readonly epoch: number;
+  readonly owner: string;
+  readonly slots: number;
+  readonly keys: number;
+  readonly readers: readonly string[];
+  /** Of the reader that is furthest behind; -1 where none is known. */
+  readonly lagMs: number;
+};
+
+export type Condition = {
+  readonly type: "Ready" | "Progressing" | "Degraded";
+  readonly status: "True" | "False" | "Unknown";
+  readonly reason: string;
+  readonly message: string;
+};
+
+export const writerPod = (name: string, ordinal: number): string => `${name}-write-${ordinal}`;
+export const readerPod = (name: string, ordinal: number): string => `${name}-read-${ordinal}`;
+
+/** The number behind the last dash of a StatefulSet pod's name. */
+export const ordinalOf = (pod: string): number => Number(pod.slice(pod.lastIndexOf("-") + 1));
+
+/** `namespace/name`. */
+export const keyOf = ({ namespace, name }: { readonly namespace: string; readonly name: string }): string =>
+  `${namespace}/${name}`;
