@@ -274,8 +274,11 @@ export const messageBudget: Budget = {
   itemsMax: messageItemsMax,
 };
 
+/** The types of the schemas are mutable; what is sent need not be. */
+type Frozen<T> = T extends Uint8Array ? T : T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T;
+
 /** The bytes of a control message. */
-export const encodeMessage = (message: Message): Uint8Array => encode(message);
+export const encodeMessage = (message: Frozen<Message>): Uint8Array => encode(message);
 
 /** Reads a control message of one direction. Throws `bad-message` or `too-large`. */
 export const decodeMessage = <S extends v.GenericSchema>(

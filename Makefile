@@ -1,0 +1,55 @@
+# Everything that is done with this project by hand or by a machine. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+IMAGE ?= edis:dev
+FILE ?= k8s/samples/demo.yaml
+
+.PHONY: help setup build run test check e2e kind image manifests bench format clean
+
+help: ## what there is
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: node_modules/.setup ## installs what the project needs (npm ci); the other targets do it themselves
+node_modules/.setup: package.json package-lock.json .npmrc
+	@command -v npm >/dev/null || { echo "edis: npm is missing. Install Node.js 20 or newer (https://nodejs.org), then run make again." >&2; exit 1; }
+	@echo "setup: installing dependencies (about 20 s the first time)"
+	@npm ci --loglevel=error
+	@touch $@
+
+build: dist/.built ## bundles the programs into dist/
+dist/.built: node_modules/.setup build.js $(shell find core net shard operator client cli -name '*.ts' 2>/dev/null)
+	@node build.js
+	@touch $@
+
+run: build ## a cluster of local processes from FILE (k8s/samples/demo.yaml); Ctrl-C stops it
+	@node dist/edis.cjs up -f $(FILE)
+
+test: build ## unit, property and process tests; closes with `N passed, N failed`
+	@node test/run.ts
+
+check: build ## types, lint, then the tests
+	@tsc
+	@eslint . && prettier --check --log-level warn .
+	@node test/run.ts
+
+e2e: build ## the cluster tests, on the cluster KUBECONFIG names
+	@node test/e2e/run.ts
+
+image: build ## the container image (IMAGE=edis:dev)
+	docker build -t $(IMAGE) .
+
+kind: build ## a kind cluster with the operator and the sample cluster
+	@IMAGE=$(IMAGE) bash k8s/kind.sh
+
+manifests: setup ## prints the CRDs and the one-file manifest from their source
+	@node operator/kubernetes/printManifests.ts
+
+bench: build ## figures (no verdicts)
+	@node bench/run.ts
+
+format: setup ## one formatter, its defaults
+	@prettier --write --log-level warn .
+
+clean: ## removes what was built and what local runs left
+	rm -rf dist .edis node_modules/.cache

@@ -1,0 +1,96 @@
+import test from "ava";
+import fc from "fast-check";
+import { epoch, mapVersion, revision, shardId, slot, term } from "../../core/ids.ts";
+import { decodeMessage, encodeMessage, toClientSchema } from "../../core/message.ts";
+import { difference, indexTopology, patched, type Shard, type Topology } from "../../core/topology.ts";
+
+const member = fc.record({
+  pod: fc.constantFrom(...Array.from({ length: 12 }, (_, i) => `demo-read-${i}`)),
+  incarnation: fc.constantFrom("a", "b"),
+  home: fc.constant("reader" as const),
+  shard: fc.option(fc.nat({ max: 3 }).map(shardId)),
+  state: fc.constantFrom("starting" as const, "copying" as const, "serving" as const, "leaving" as const),
+  address: fc.constant({ host: "10.0.0.1", client: 1, replication: 2, http: 3 }),
+  node: fc.constantFrom("", "node-1"),
+  zone: fc.constant("zone-a"),
+});
+const shard = (id: number): fc.Arbitrary<Shard> =>
+  fc.record({
+    id: fc.constant(shardId(id)),
+    epoch: fc.nat({ max: 3 }).map(epoch),
+    owner: fc.option(
+      fc.record({ pod: fc.constant(`demo-write-${id}`), incarnation: fc.constantFrom("x", "y") }),
+    ),
+    phase: fc.constant({ kind: "stable" as const }),
+    slots: fc.constant([[slot(id * 100), slot(id * 100 + 99)] as const]),
+  });
+const topology = (at: number): fc.Arbitrary<Topology> =>
+  fc
+    .record({
+      members: fc.uniqueArray(member, { selector: ({ pod }) => pod }),
+      shards: fc.nat({ max: 4 }).chain((n) => fc.tuple(...Array.from({ length: n }, (_, i) => shard(i)))),
+    })
+    .map(({ members, shards }) => ({
+      clusterId: "c",
+      cluster: "default/demo",
+      term: term(1),
+      revision: revision(at),
+      mapVersion: mapVersion(at),
+      lagMsMax: 2000,
+      shards,
+      members: members.sort((a, b) => (a.pod < b.pod ? -1 : 1)),
+    }));
+
+test("a difference, over the wire, turns the old topology into the new one", (t) => {
+  fc.assert(
+    fc.property(topology(1), topology(2), (before, after) => {
+      const bytes = encodeMessage({ kind: "change", change: difference(before, after) });
+      const message = decodeMessage(toClientSchema, bytes);
+      t.true(message.kind === "change");
+      if (message.kind === "change") t.deepEqual(patched(before, message.change), after);
+    }),
+  );
+});
+
+test("a change that starts elsewhere is not applied", (t) => {
+  const [first, second, third] = [1, 2, 3].map((at) => fc.sample(topology(at), { numRuns: 1, seed: 7 })[0]);
+  if (first === undefined || second === undefined || third === undefined) throw new Error("no sample");
+  t.is(patched(first, difference(second, third)), undefined);
+  t.is(patched({ ...second, clusterId: "other" }, difference(second, third)), undefined);
+});
+
+test("the index names an owner only while its process is the one that the topology means", (t) => {
+  const base: Topology = {
+    clusterId: "c",
+    cluster: "default/demo",
+    term: term(1),
+    revision: revision(1),
+    mapVersion: mapVersion(1),
+    lagMsMax: 2000,
+    shards: [
+      {
+        id: shardId(0),
+        epoch: epoch(3),
+        owner: { pod: "demo-write-0", incarnation: "x" },
+        phase: { kind: "stable" },
+        slots: [[slot(0), slot(16383)]],
+      },
+    ],
+    members: [
+      {
+        pod: "demo-write-0",
+        incarnation: "x",
+        home: "writer",
+        shard: shardId(0),
+        state: "serving",
+        address: { host: "h", client: 1, replication: 2, http: 3 },
+        node: "",
+        zone: "",
+      },
+    ],
+  };
+  t.is(indexTopology(base).ownerOf(shardId(0))?.pod, "demo-write-0");
+  const restarted = base.members.map((m) => ({ ...m, incarnation: "y" }));
+  t.is(indexTopology({ ...base, members: restarted }).ownerOf(shardId(0)), undefined);
+  t.is(indexTopology(base).shardOf(slot(16383))?.id, shardId(0));
+});

@@ -1,0 +1,40 @@
+/**
+ * Runs the tests (AVA, TAP) and closes with the line `N passed, N failed`. Arguments go to AVA: files, `--match`, ….
+ * What fails is printed whole, what passes as one line.
+ */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+const ava = spawn(
+  process.execPath,
+  ["node_modules/ava/entrypoints/cli.js", "--tap", ...process.argv.slice(2)],
+  {
+    stdio: ["inherit", "pipe", "inherit"],
+  },
+);
+
+let passed = 0;
+let failed = 0;
+let skipped = 0;
+for await (const line of createInterface({ input: ava.stdout })) {
+  const result = /^(not )?ok \d+ - (.*)$/.exec(line);
+  if (result === null) {
+    if (!/^(TAP version|1\.\.|# (tests|pass|fail|skip|todo)|\s*$)/.test(line)) console.log(line);
+    continue;
+  }
+  const [, not, title = ""] = result;
+  if (/ # (SKIP|TODO)/.test(title)) skipped++;
+  else if (not === undefined) passed++;
+  else failed++;
+  console.log(`${not === undefined ? "✔" : "✘"} ${title}`);
+}
+const code = await new Promise<number>((resolve) => {
+  ava.on("close", (exit) => {
+    resolve(exit ?? 1);
+  });
+});
+// A crash of the runner or of a test file is a failure even where no single test says so.
+if (code !== 0 && failed === 0) failed = 1;
+if (code === 0 && passed === 0) failed = 1;
+console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+process.exitCode = failed === 0 ? 0 : 1;
