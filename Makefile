@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 IMAGE ?= edis:dev
 FILE ?= k8s/samples/demo.yaml
 
-.PHONY: help setup build run test check e2e kind image manifests bench format clean
+.PHONY: help setup build run test lint check e2e kind image manifests bench format clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,10 +28,12 @@ run: build ## a cluster of local processes from FILE (k8s/samples/demo.yaml); Ct
 test: build ## unit, property and process tests; closes with `N passed, N failed`
 	@node test/run.ts
 
-check: build ## types, lint, then the tests
+lint: setup ## types, lint, format
 	@tsc
-	@eslint . && prettier --check --log-level warn .
-	@node test/run.ts
+	@eslint .
+	@prettier --check --log-level warn .
+
+check: lint test ## types, lint, then the tests
 
 e2e: build ## the cluster tests, on the cluster KUBECONFIG names
 	@node test/e2e/run.ts
