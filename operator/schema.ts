@@ -191,6 +191,9 @@ const labelPattern = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 const storage = ["spec", "storage"];
 const template = ["spec", "template"];
 
+// The API server tries rules on defaults of the schema before it has filled in what lies below them.
+const celText = (field: string, otherwise: string): string => `(has(${field}) ? ${field} : '${otherwise}')`;
+const celEphemeral = (self: string): string => `(has(${self}.ephemeral) && ${self}.ephemeral)`;
 const isName = (name: unknown): boolean =>
   typeof name === "string" && name.length <= nameCharactersMax && new RegExp(namePattern).test(name);
 const text = (field: unknown): string => (typeof field === "string" ? field : "");
@@ -212,7 +215,7 @@ export const rules: readonly Rule[] = [
   },
   {
     path: storage,
-    cel: "!self.ephemeral || (!has(self.size) && !has(self.storageClassName))",
+    cel: `!${celEphemeral("self")} || (!has(self.size) && !has(self.storageClassName))`,
     message: "ephemeral storage has no size and no storageClassName: leave them out, or set ephemeral: false",
     holds: (self) =>
       self["ephemeral"] !== true || (self["size"] === undefined && self["storageClassName"] === undefined),
@@ -227,9 +230,9 @@ export const rules: readonly Rule[] = [
   {
     path: storage,
     cel: [
-      "self.ephemeral == oldSelf.ephemeral",
-      `(has(self.size) ? self.size : '${storageSizeDefault}') == (has(oldSelf.size) ? oldSelf.size : '${storageSizeDefault}')`,
-      "(has(self.storageClassName) ? self.storageClassName : '') == (has(oldSelf.storageClassName) ? oldSelf.storageClassName : '')",
+      `${celEphemeral("self")} == ${celEphemeral("oldSelf")}`,
+      `${celText("self.size", storageSizeDefault)} == ${celText("oldSelf.size", storageSizeDefault)}`,
+      `${celText("self.storageClassName", "")} == ${celText("oldSelf.storageClassName", "")}`,
     ].join(" && "),
     message:
       "storage cannot be changed once the cluster is there (whenDeleted can): make a new ShardCluster with the storage wanted",

@@ -1,0 +1,105 @@
+import * as v from "valibot";
+import { epoch, mapVersion, shardId, shardsMax, slot } from "../core/ids.ts";
+import { EdisError } from "../core/errors.ts";
+import { readersMax } from "../core/limits.ts";
+import type { Ownership } from "./plan/model.ts";
+import type { Schema } from "./schema.ts";
+
+const count: Schema = { type: "integer", format: "int64", minimum: 0 };
+const podRef: Schema = {
+  type: "object",
+  required: ["pod", "incarnation"],
+  properties: { pod: { type: "string" }, incarnation: { type: "string" } },
+};
+
+/**
+ * The schema of a ShardTopology's `spec`. Fields that it does not name are kept: a CRD that is older than its operator
+ * must never drop a part of who owns what.
+ */
+export const ownershipSchema: Schema = {
+  description: "Who owns which slots, in which epoch. Written by the operator only.",
+  type: "object",
+  required: ["clusterId", "mapVersion", "shards", "assignments"],
+  "x-kubernetes-preserve-unknown-fields": true,
+  properties: {
+    clusterId: { description: "UID of the ShardCluster.", type: "string" },
+    mapVersion: { ...count, description: "Raised whenever slots change hands." },
+    shardCount: { ...count, description: "How many shards there are, for the printer column." },
+    shards: {
+      description: "Entry i is shard i.",
+      type: "array",
+      maxItems: shardsMax,
+      items: {
+        type: "object",
+        required: ["id", "epoch", "phase", "slots"],
+        "x-kubernetes-preserve-unknown-fields": true,
+        properties: {
+          id: count,
+          epoch: { ...count, description: "Raised at every change of owner and every start of an owner." },
+          owner: { ...podRef, description: "The process that orders the shard's writes.", nullable: true },
+          phase: {
+            type: "object",
+            required: ["kind"],
+            "x-kubernetes-preserve-unknown-fields": true,
+            properties: { kind: { type: "string" } },
+          },
+          slots: {
+            description: "Ranges of slots, both ends included.",
+            type: "array",
+            items: { type: "array", minItems: 2, maxItems: 2, items: { type: "integer" } },
+          },
+        },
+      },
+    },
+    assignments: {
+      description: "Which shard each reader pod replicates.",
+      type: "array",
+      maxItems: readersMax,
+      items: {
+        type: "object",
+        required: ["pod", "shard"],
+        properties: { pod: { type: "string" }, shard: count },
+      },
+    },
+  },
+};
+
+const branded = <T>(make: (n: number) => T) =>
+  v.pipe(
+    v.number(),
+    v.rawTransform<number, T>(({ dataset, addIssue, NEVER }) => {
+      try {
+        return make(dataset.value);
+      } catch (error) {
+        addIssue({ message: error instanceof Error ? error.message : "out of range" });
+        return NEVER;
+      }
+    }),
+  );
+const ref = v.object({ pod: v.string(), incarnation: v.string() });
+const decoded = v.object({
+  clusterId: v.string(),
+  mapVersion: branded(mapVersion),
+  shards: v.array(
+    v.object({
+      id: branded(shardId),
+      epoch: branded(epoch),
+      owner: v.optional(v.nullable(ref), null),
+      phase: v.variant("kind", [
+        v.object({ kind: v.literal("stable") }),
+        v.object({ kind: v.literal("restoring"), target: ref, from: v.string() }),
+      ]),
+      slots: v.array(v.tuple([branded(slot), branded(slot)])),
+    }),
+  ),
+  assignments: v.array(v.object({ pod: v.string(), shard: branded(shardId) })),
+});
+
+/** Reads what is stored in a ShardTopology's `spec`. Throws `bad-argument`: nothing is decided on half an ownership. */
+export const ownershipFrom = (spec: unknown): Ownership => {
+  const parsed = v.safeParse(decoded, spec, { abortEarly: true });
+  if (parsed.success) return parsed.output;
+  const issue = parsed.issues[0];
+  const where = v.getDotPath(issue) ?? "spec";
+  throw new EdisError("bad-argument", `Cannot read a ShardTopology: ${where}: ${issue.message}`);
+};
