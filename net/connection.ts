@@ -76,6 +76,8 @@ export const wrap = (socket: WebSocket, { remote, logger, pace }: WrapOptions): 
   };
 
   const receive = (frame: Uint8Array): void => {
+    // What a peer sent behind the frame that closed its connection is not looked at.
+    if (!isOpen()) return;
     try {
       handlers?.message(frame);
     } catch (error) {
