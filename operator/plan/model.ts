@@ -32,6 +32,8 @@ export type Session = PodRef & {
   readonly registered: Omit<Register, "kind">;
   /** Its newest heartbeat. */
   readonly report: Report;
+  /** Milliseconds since this process start first registered. */
+  readonly ageMs: number;
 };
 
 /** Pods asked for: replicas of the two StatefulSets. */
@@ -57,6 +59,8 @@ export type Plan = {
   readonly refusals: readonly Refusal[];
   /** What a person would want to know, once, when it happens. */
   readonly events: readonly PlannedEvent[];
+  /** Something is waited for that no change will tell of: plan again after this long. Null where nothing is. */
+  readonly againMs: number | null;
 };
 
 export type Refusal = { readonly reason: string; readonly message: string };
