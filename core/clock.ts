@@ -37,3 +37,6 @@ export const systemClock: Clock = {
     setImmediate(run);
   },
 };
+
+/** An instant as people and Kubernetes write it: `2026-01-31T12:00:00.000Z`. */
+export const isoTime = (wallMs: number): string => new Date(wallMs).toISOString();
