@@ -214,6 +214,13 @@ export const rules: readonly Rule[] = [
     holds: (self) => isName(at(self, ["metadata"])?.["name"]),
   },
   {
+    path: [],
+    cel: "!self.metadata.name.matches('-(read|write|pods)$')",
+    message:
+      "metadata.name must not end with -read, -write or -pods: the Services of a cluster without that ending have this name",
+    holds: (self) => !/-(read|write|pods)$/.test(text(at(self, ["metadata"])?.["name"])),
+  },
+  {
     path: storage,
     cel: `!${celEphemeral("self")} || (!has(self.size) && !has(self.storageClassName))`,
     message: "ephemeral storage has no size and no storageClassName: leave them out, or set ephemeral: false",
