@@ -1,0 +1,98 @@
+import type { Clock } from "../../core/clock.ts";
+import { EdisError } from "../../core/errors.ts";
+import type { Term } from "../../core/ids.ts";
+import { decodeMessage, fromClientSchema, type Hello } from "../../core/message.ts";
+import type { Connection, Handlers } from "../../net/connection.ts";
+import { createAudience } from "./audience.ts";
+import { createNews, type News } from "./news.ts";
+import { createSessions, type Sessions } from "./sessions.ts";
+
+export type Identity = {
+  readonly clusterId: string;
+  /** `namespace/name`. */
+  readonly cluster: string;
+  readonly token: Uint8Array;
+};
+
+/** What info knows of one cluster, and whom it tells. */
+export type ClusterHub = {
+  readonly identity: Identity;
+  readonly sessions: Sessions;
+  readonly news: News;
+  readonly openShard: (connection: Connection, hello: Hello) => Handlers;
+  readonly openClient: (connection: Connection) => Handlers;
+  readonly clients: () => number;
+  readonly close: (reason: EdisError) => void;
+};
+
+export type ClusterHubOptions = {
+  readonly identity: Identity;
+  readonly term: Term;
+  readonly clock: Clock;
+  /** A session came, went, or does something else. */
+  readonly changed: () => void;
+};
+
+/** Joins the parts: sessions come in, the topology goes out to them and to clients that watch. */
+export const createClusterHub = ({ identity, term, clock, changed }: ClusterHubOptions): ClusterHub => {
+  const audience = createAudience();
+  const clients = new Set<Connection>();
+  const sessions: Sessions = createSessions(clock, {
+    changed: () => {
+      news.soon();
+      changed();
+    },
+    reported: (session) => {
+      news.reported(session);
+    },
+  });
+  const news = createNews({ ...identity, term, clock, sessions: sessions.list, tell: audience.tell });
+  const drained = (connection: Connection) => () => {
+    audience.drained(connection);
+  };
+
+  return {
+    identity,
+    sessions,
+    news,
+    openShard: (connection, hello) => {
+      const { message, closed } = sessions.open(connection, hello);
+      audience.join(connection);
+      return {
+        message,
+        drained: drained(connection),
+        closed: () => {
+          audience.leave(connection);
+          closed();
+        },
+      };
+    },
+    openClient: (connection) => {
+      clients.add(connection);
+      return {
+        message: (frame) => {
+          const message = decodeMessage(fromClientSchema, frame);
+          switch (message.kind) {
+            case "watch":
+              audience.join(connection);
+              return;
+            case "ask":
+              throw new EdisError("wrong-role", "Cannot report: this is an info instance; ask a shard");
+          }
+        },
+        drained: drained(connection),
+        closed: () => {
+          clients.delete(connection);
+          audience.leave(connection);
+        },
+      };
+    },
+    clients: () => clients.size,
+    close: (reason) => {
+      news.stop();
+      sessions.close(reason);
+      for (const connection of clients) connection.close(reason);
+      clients.clear();
+    },
+  };
+};

@@ -1,0 +1,189 @@
+import type { Clock } from "../../core/clock.ts";
+import { EdisError } from "../../core/errors.ts";
+import {
+  decodeMessage,
+  fromShardSchema,
+  type Hello,
+  type Register,
+  type Report,
+} from "../../core/message.ts";
+import type { PodRef } from "../../core/topology.ts";
+import type { Connection, Handlers } from "../../net/connection.ts";
+import type { Session } from "../plan/model.ts";
+
+/** Five heartbeats: a process that is there reports every 0.2 s. */
+export const silentMsMax = 1_000;
+/** After the hello, until it says where it listens and how it is doing. */
+const registerMsMax = 5_000;
+/** Process starts of one pod that are remembered as replaced: a twin that comes back over and over must not win each time. */
+const replacedMax = 8;
+
+export type Sessions = {
+  /** Takes a shard's proved connection. */
+  readonly open: (connection: Connection, hello: Hello) => Handlers;
+  /** Throws `wrong-pod` for a process that a newer start of its pod has replaced. */
+  readonly admit: (ref: PodRef) => void;
+  /** Processes that registered, reported, and are not silent. */
+  readonly list: () => readonly Session[];
+  /** Drops the silent; `pausedMs` is how long this process itself could not hear. */
+  readonly sweep: (pausedMs: number) => void;
+  readonly close: (reason: EdisError) => void;
+};
+
+export type SessionEvents = {
+  /** Somebody came, went, or does something else than before: the plan may want to know. */
+  readonly changed: () => void;
+  /** A heartbeat of one that is there already. */
+  readonly reported: (session: Session) => void;
+};
+
+type Tracked = {
+  readonly ref: PodRef;
+  readonly role: "writer" | "reader";
+  readonly connection: Connection;
+  session: Session | null;
+  registered: Omit<Register, "kind"> | null;
+  heardMs: number;
+  silent: boolean;
+};
+
+/** The shard processes of one cluster that are connected now: one per pod, the newest start. */
+export const createSessions = (clock: Clock, events: SessionEvents): Sessions => {
+  const byPod = new Map<string, Tracked>();
+  const starts = createStarts(clock);
+
+  const drop = (tracked: Tracked): void => {
+    if (byPod.get(tracked.ref.pod) !== tracked) return;
+    byPod.delete(tracked.ref.pod);
+    if (isThere(tracked)) events.changed();
+  };
+  const replace = (old: Tracked, incarnation: string): void => {
+    const { ref, connection } = old;
+    if (ref.incarnation !== incarnation) starts.replaced(ref);
+    drop(old);
+    connection.close(replacedError(ref));
+  };
+  const heard = (tracked: Tracked, report: Report): void => {
+    const before = isThere(tracked) ? tracked.session : null;
+    const session = sessionOf(tracked, report, starts.ageMs(tracked.ref));
+    tracked.session = session;
+    tracked.heardMs = clock.nowMs();
+    tracked.silent = false;
+    if (before === null || activity(before.report) !== activity(report)) events.changed();
+    else events.reported(session);
+  };
+
+  return {
+    admit: starts.admit,
+    open: (connection, hello) => {
+      const tracked = newlyTracked(connection, hello, clock.nowMs());
+      const old = byPod.get(hello.pod);
+      if (old !== undefined) replace(old, hello.incarnation);
+      byPod.set(hello.pod, tracked);
+      return {
+        message: (frame) => {
+          const message = decodeMessage(fromShardSchema, frame);
+          switch (message.kind) {
+            case "register":
+              tracked.registered = registrationOf(tracked, message);
+              return;
+            case "report":
+              heard(tracked, message.report);
+              return;
+          }
+        },
+        closed: () => {
+          drop(tracked);
+        },
+      };
+    },
+    list: () =>
+      [...byPod.values()].flatMap((tracked) =>
+        tracked.session === null || tracked.silent
+          ? []
+          : { ...tracked.session, ageMs: starts.ageMs(tracked.ref) },
+      ),
+    sweep: (pausedMs) => {
+      const now = clock.nowMs();
+      const silent = [...byPod.values()].filter((tracked) => {
+        tracked.heardMs += pausedMs;
+        return !tracked.silent && now - tracked.heardMs > silentMsMax;
+      });
+      for (const tracked of silent) {
+        if (tracked.session !== null) tracked.silent = true;
+        else if (now - tracked.heardMs > registerMsMax) tracked.connection.close(unregisteredError);
+      }
+      if (silent.some(({ session }) => session !== null)) events.changed();
+    },
+    close: (reason) => {
+      const all = [...byPod.values()];
+      byPod.clear();
+      for (const { connection } of all) connection.close(reason);
+    },
+  };
+};
+
+/** What is remembered of process starts. Bounded by the names that pods can have. */
+const createStarts = (clock: Clock) => {
+  const gone = new Map<string, readonly string[]>();
+  /** A reconnect does not make a process younger. */
+  const firsts = new Map<string, { readonly incarnation: string; readonly atMs: number }>();
+  return {
+    replaced: ({ pod, incarnation }: PodRef): void => {
+      gone.set(pod, [...(gone.get(pod) ?? []), incarnation].slice(-replacedMax));
+    },
+    admit: (ref: PodRef): void => {
+      if (gone.get(ref.pod)?.includes(ref.incarnation) === true) throw replacedError(ref);
+    },
+    ageMs: ({ pod, incarnation }: PodRef): number => {
+      const first = firsts.get(pod);
+      if (first?.incarnation === incarnation) return clock.nowMs() - first.atMs;
+      firsts.set(pod, { incarnation, atMs: clock.nowMs() });
+      return 0;
+    },
+  };
+};
+
+const isThere = ({ session, silent }: Tracked): boolean => session !== null && !silent;
+
+const newlyTracked = (connection: Connection, hello: Hello, nowMs: number): Tracked => ({
+  ref: { pod: hello.pod, incarnation: hello.incarnation },
+  role: hello.role === "writer" ? "writer" : "reader",
+  connection,
+  session: null,
+  registered: null,
+  heardMs: nowMs,
+  silent: false,
+});
+
+const registrationOf = (
+  { ref, role }: Tracked,
+  { home, address, node, zone }: Register,
+): Tracked["registered"] => {
+  if (home === role) return { home, address, node, zone };
+  throw new EdisError("wrong-role", `Cannot register ${ref.pod} as a ${home}: its hello said ${role}`);
+};
+
+const sessionOf = ({ registered, ref, role }: Tracked, report: Report, ageMs: number): Session => {
+  if (registered === null) throw new EdisError("bad-message", "Cannot take a report: register first");
+  if (report.pod !== ref.pod || report.incarnation !== ref.incarnation || report.home !== role) {
+    throw new EdisError("wrong-pod", `Cannot take the report of ${report.pod} from ${role} ${ref.pod}`);
+  }
+  return { ...ref, registered, report, ageMs };
+};
+
+/** What of a report the plan acts on. Figures that change with every heartbeat are not in it. */
+const activity = ({ serving, leaving, version }: Report): string => {
+  const doing =
+    serving.kind === "nothing"
+      ? ""
+      : `${serving.shard} ${serving.epoch} ${serving.kind === "reader" ? serving.state : ""}`;
+  return `${serving.kind} ${doing} ${leaving} ${version > 0}`;
+};
+
+const replacedError = ({ pod, incarnation }: PodRef): EdisError =>
+  new EdisError("wrong-pod", `Cannot serve ${pod} (${incarnation}): a newer start of it has taken its place`);
+const unregisteredError = new EdisError(
+  "timeout",
+  `Cannot wait longer than ${registerMsMax} ms for a register and a report`,
+);
