@@ -48,3 +48,9 @@ export const hopsMax = 8;
 /** Length of names, addresses, codes and other short texts in messages. */
 export const textBytesMax = 1024;
 export const readersMax = 10_000;
+/** Values in one frame of replies: it is at most as large as a frame, with room for the answers around them. */
+export const replyValueBytesMax = 3 * 1024 * 1024;
+/** Bytes of records or entries in one replication frame, unless a single one has more: about 2 ms of work at a reader. */
+export const replicationFrameBytesMax = 256 * 1024;
+/** Expired keys that an owner removes at once: less than a millisecond of work. */
+export const expiredPerTurnMax = 1000;

@@ -1,0 +1,49 @@
+import type { ErrorCode } from "../core/errors.ts";
+import type { Request, Result } from "../core/request.ts";
+
+/** What this process has done since it started: plain numbers, cheap enough for every request. health.ts shows them. */
+export type Counters = {
+  /** By kind of request, by outcome. */
+  readonly requests: Readonly<globalThis.Record<Request["kind"], Map<Outcome, number>>>;
+  /** Bytes of records and entries. */
+  sentBytes: number;
+  receivedBytes: number;
+  /** Full copies, given and taken. */
+  copiesServed: number;
+  copiesTaken: number;
+  /** Readers that told this source where they stand, and times that this reader told its source. */
+  resyncsServed: number;
+  resyncsSent: number;
+  /** Streams that this reader had to break off, because they did not go on where it stood. */
+  brokenStreams: number;
+  expiredKeys: number;
+};
+export type Outcome = "ok" | ErrorCode;
+
+export const createCounters = (): Counters => ({
+  requests: { get: new Map(), set: new Map(), delete: new Map(), increment: new Map() },
+  sentBytes: 0,
+  receivedBytes: 0,
+  copiesServed: 0,
+  copiesTaken: 0,
+  resyncsServed: 0,
+  resyncsSent: 0,
+  brokenStreams: 0,
+  expiredKeys: 0,
+});
+
+/** Counts the results of one frame. */
+export const countResults = (
+  { requests: counts }: Counters,
+  requests: readonly Request[],
+  results: readonly Result[],
+): void => {
+  for (let i = 0; i < requests.length; i++) {
+    const request = requests[i];
+    const result = results[i];
+    if (request === undefined || result === undefined) continue;
+    const outcome = result.kind === "error" ? result.code : "ok";
+    const byOutcome = counts[request.kind];
+    byOutcome.set(outcome, (byOutcome.get(outcome) ?? 0) + 1);
+  }
+};

@@ -1,0 +1,110 @@
+import { EdisError } from "../../core/errors.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  fromClientSchema,
+  isControl,
+  type Report,
+} from "../../core/message.ts";
+import { decodeRequests, encodeReplies } from "../../core/request.ts";
+import { difference, type Topology, type TopologyIndex } from "../../core/topology.ts";
+import type { Connection, Handlers } from "../../net/connection.ts";
+import { countResults, type Counters } from "../counters.ts";
+import type { Roles, Waiter } from "../roles.ts";
+import { route } from "../route.ts";
+
+/** The client port: requests, the topology for those who watch it, reports for those who ask. */
+export type Front = {
+  readonly opened: (connection: Connection) => Handlers;
+  /** Tells those who watch. */
+  readonly topologyChanged: (before: Topology | undefined, after: Topology) => void;
+  /** Tells everybody that this process ends soon. */
+  readonly leaving: () => void;
+  /** Answers no more: sends what is queued and closes. */
+  readonly close: () => void;
+};
+
+export type FrontOptions = {
+  readonly roles: Roles;
+  readonly counters: Counters;
+  readonly topology: () => TopologyIndex | undefined;
+  readonly report: () => Report;
+};
+
+export const createFront = (options: FrontOptions): Front => {
+  const { topology, report } = options;
+  const connections = new Set<Connection>();
+  const watching = new Set<Connection>();
+
+  const control = (connection: Connection, frame: Uint8Array): void => {
+    const message = decodeMessage(fromClientSchema, frame);
+    switch (message.kind) {
+      case "watch": {
+        watching.add(connection);
+        const known = topology()?.topology;
+        // Before the first one there is nothing to send; it follows when it comes.
+        if (known !== undefined) connection.send(encodeMessage({ kind: "topology", topology: known }));
+        return;
+      }
+      case "ask":
+        connection.send(encodeMessage({ kind: "report", report: report() }));
+        return;
+    }
+  };
+
+  const tell = (to: ReadonlySet<Connection>, message: Parameters<typeof encodeMessage>[0]): void => {
+    if (to.size === 0) return;
+    const frame = encodeMessage(message);
+    for (const connection of to) connection.send(frame);
+  };
+
+  return {
+    opened: (connection) => {
+      connections.add(connection);
+      return {
+        message: (frame) => {
+          if (isControl(frame)) control(connection, frame);
+          else request(options, connection, frame);
+        },
+        closed: () => {
+          connections.delete(connection);
+          watching.delete(connection);
+        },
+      };
+    },
+    topologyChanged: (before, after) => {
+      tell(
+        watching,
+        before === undefined
+          ? { kind: "topology", topology: after }
+          : { kind: "change", change: difference(before, after) },
+      );
+    },
+    leaving: () => {
+      tell(connections, { kind: "leaving" });
+    },
+    close: () => {
+      for (const connection of connections)
+        connection.close(
+          new EdisError("shutting-down", "Cannot go on: this process ends; fetch the topology again"),
+        );
+    },
+  };
+};
+
+const request = ({ roles, counters }: FrontOptions, connection: Connection, bytes: Uint8Array): void => {
+  const frame = decodeRequests(bytes);
+  const { id, requests } = frame;
+  const standing = roles.standing();
+  const refused = requests.map((one) => route(standing, frame, one));
+  const waiter: Waiter = {
+    frame,
+    results: [],
+    missing: requests.length,
+    done: (results) => {
+      countResults(counters, requests, results);
+      connection.send(encodeReplies({ id, results }));
+    },
+  };
+  roles.answer(waiter, refused);
+};

@@ -1,0 +1,105 @@
+import type { Clock } from "../core/clock.ts";
+import { messageOf } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import { decodeMessage, encodeMessage, toShardSchema, type Register, type Report } from "../core/message.ts";
+import type { PodRef } from "../core/topology.ts";
+import type { Connection, Handlers } from "../net/connection.ts";
+import { stayConnected } from "../net/stayConnected.ts";
+import type { TopologyKeeper } from "./topology.ts";
+
+/** The session with info: says where this process is found and how it is doing, hears the topology. */
+export type InfoSession = {
+  /** Sends a report soon, ahead of the next heartbeat. */
+  readonly reportSoon: () => void;
+  readonly isConnected: () => boolean;
+  /** Resolves once it is over. */
+  readonly stop: () => Promise<void>;
+};
+
+export type InfoOptions = {
+  readonly urls: readonly string[];
+  readonly clusterId: string;
+  readonly self: PodRef;
+  readonly token: Uint8Array;
+  readonly register: Register;
+  readonly report: () => Report;
+  readonly topology: TopologyKeeper;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+};
+
+const reportEveryMs = 200;
+const backoff = { firstMs: 100, maxMs: 2_000 };
+/** Reports are some hundred bytes: an info that has not taken this many is gone, whatever the socket says. */
+const unsentBytesMax = 64 * 1024;
+
+/** While info is away everything else goes on; the session comes back by itself. */
+export const startInfoSession = (options: InfoOptions): InfoSession => {
+  const { urls, clusterId, self, token, register, topology, clock, random, logger } = options;
+  const ended = new AbortController();
+  let connection: Connection | null = null;
+  let reportIsDue = false;
+  let lost = true;
+
+  const report = (): void => {
+    reportIsDue = false;
+    if (connection === null) return;
+    if (connection.unsentBytes() > unsentBytesMax) connection.cut();
+    else connection.send(encodeMessage({ kind: "report", report: options.report() }));
+  };
+
+  const opened = (to: Connection): Handlers => {
+    connection = to;
+    if (lost) logger.info({ info: to.remote }, "registered with info");
+    lost = false;
+    to.send(encodeMessage(register));
+    report();
+    return {
+      message: (frame) => {
+        const message = decodeMessage(toShardSchema, frame);
+        switch (message.kind) {
+          case "topology":
+            topology.offer(message.topology);
+            return;
+          case "change":
+            // A new session begins with a snapshot.
+            if (!topology.offerChange(message.change)) to.cut();
+            return;
+          case "failure":
+            logger.warn({ code: message.code, message: message.message }, "info ends the session");
+            return;
+        }
+      },
+      closed: () => {
+        if (connection === to) connection = null;
+      },
+    };
+  };
+
+  const failed = (error: unknown, url: string): void => {
+    if (!lost)
+      logger.warn({ info: url, reason: messageOf(error) }, "info is away: everything goes on without it");
+    lost = true;
+  };
+
+  const cancel = clock.every(reportEveryMs, report);
+  const done = stayConnected({
+    ...{ urls: () => urls, cluster: clusterId, role: register.home, self, to: "", token },
+    ...{ clock, logger, signal: ended.signal, backoff, random, opened, failed },
+  });
+
+  return {
+    reportSoon: () => {
+      if (reportIsDue) return;
+      reportIsDue = true;
+      clock.soon(report);
+    },
+    isConnected: () => connection !== null,
+    stop: async () => {
+      cancel();
+      ended.abort();
+      await done;
+    },
+  };
+};

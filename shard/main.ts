@@ -1,0 +1,48 @@
+import { randomBytes } from "node:crypto";
+import { systemClock } from "../core/clock.ts";
+import { messageOf } from "../core/errors.ts";
+import { createLogger } from "../core/logger.ts";
+import { readConfig } from "./config.ts";
+import { startShard } from "./run.ts";
+
+/** The shard program: `EDIS_…` in the environment (config.ts), logs to standard error, ends cleanly at SIGTERM. */
+const main = async (): Promise<void> => {
+  const config = readConfig(process.env);
+  const incarnation = randomBytes(8).toString("hex");
+  const logger = createLogger(config.logLevel, { pod: config.pod, incarnation });
+  process.on("uncaughtException", (error) => {
+    // A broken promise of ours: what is in memory cannot be trusted any more.
+    logger.error({ error }, "failed: ending");
+    process.exit(1);
+  });
+  const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
+  const shard = await startShard(config, { clock: systemClock, logger, random, incarnation });
+
+  let ending = false;
+  const end = (signal: string): void => {
+    if (ending) return;
+    ending = true;
+    logger.info({ signal }, "ending");
+    systemClock.after(endMsMax, () => {
+      logger.error({}, `not ended within ${endMsMax} ms: leaving as it is`);
+      process.exit(0);
+    });
+    shard.end().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        logger.error({ error }, "failed to end cleanly");
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", end);
+  process.on("SIGINT", end);
+};
+
+/** Whatever happens, the process is gone after this. */
+const endMsMax = 4_900;
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${messageOf(error)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,35 @@
+import type { Epoch, Version } from "../../core/ids.ts";
+import type { History } from "../../core/message.ts";
+import type { Place } from "../../core/request.ts";
+
+/**
+ * The epochs in which a shard's records were written, oldest first. `startVersion` is where the epoch began: the version
+ * its owner held when it was activated, so that its first record is one more. An epoch ends where the next one starts.
+ */
+
+/** Epochs that a process remembers; a place in an older one takes a full copy. */
+export const historyLengthMax = 1_000;
+
+/**
+ * Whether a copy that stands at `place` is a part of the data that ends at `end`: every record it holds is one of these.
+ * A copy that went on in an epoch beyond the point where its successor took over is not: it holds records that were lost.
+ */
+export const isPartOf = (place: Place, history: History, end: Version): boolean => {
+  const at = history.findIndex(({ epoch }) => epoch === place.epoch);
+  const start = history[at];
+  if (start === undefined) return false;
+  const epochEnd = history[at + 1]?.startVersion ?? end;
+  return place.version >= start.startVersion && place.version <= Math.min(epochEnd, end);
+};
+
+/** The history of one who has got as far as `epoch`. */
+export const historyUpTo = (history: History, epoch: Epoch): History =>
+  history.filter((entry) => entry.epoch <= epoch);
+
+/** The history with a new epoch at its end. */
+export const historyWith = (history: History, epoch: Epoch, startVersion: Version): History =>
+  [...history, { epoch, startVersion }].slice(-historyLengthMax);
+
+/** The epoch in which the record of this version was written; undefined before the first one known. */
+export const epochAt = (history: History, version: Version): Epoch | undefined =>
+  history.findLast(({ startVersion }) => startVersion < version)?.epoch;

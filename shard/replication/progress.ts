@@ -1,0 +1,50 @@
+import { version, type Version } from "../../core/ids.ts";
+import type { Lag } from "../../core/message.ts";
+import type { Place } from "../../core/request.ts";
+
+/** Where one reader stands, as its source sees it. Decides; the publisher sends. */
+export type Progress =
+  /** Connected; it has not said yet what it holds. */
+  | { readonly kind: "probing" }
+  /** Gets records from the backlog, `next` first, until it has caught up with the newest. */
+  | { readonly kind: "catchingUp"; readonly next: Version }
+  /** Gets entries of a full copy, and the records from `next` on as they come. */
+  | { readonly kind: "copying"; readonly next: Version }
+  /** Has been sent everything before `next`, gets each turn's records as they come. */
+  | { readonly kind: "streaming"; readonly next: Version };
+
+export type Acked = { readonly version: Version; readonly bytes: number };
+
+/** How a reader that holds `place` (and nothing but records of this history, if `part`) goes on. */
+export const resume = (
+  place: Place,
+  source: { readonly part: boolean; readonly version: Version; readonly backlogFirst: Version },
+): Progress => {
+  const next = version(place.version + 1);
+  // A backlog that begins right behind the newest version is empty: nothing is missing for one that holds everything.
+  if (source.part && next >= source.backlogFirst) {
+    return next > source.version ? { kind: "streaming", next } : { kind: "catchingUp", next };
+  }
+  return { kind: "copying", next: version(source.version + 1) };
+};
+
+/** Newest versions at some moments, oldest first: what a lag in milliseconds is measured with. */
+export type Samples = readonly { readonly version: Version; readonly atMs: number }[];
+/** A minute at ten a second; one that is further behind shows a minute. */
+export const samplesMax = 600;
+
+export const withSample = (samples: Samples, version: Version, atMs: number): Samples =>
+  [...samples, { version, atMs }].slice(-samplesMax);
+
+/** How far a reader that acknowledged `acked` is behind. */
+export const lagBehind = (
+  newest: Acked,
+  acked: Acked,
+  time: { readonly samples: Samples; readonly nowMs: number },
+): Lag => {
+  const versions = Math.max(0, newest.version - acked.version);
+  const bytes = Math.max(0, newest.bytes - acked.bytes);
+  if (versions === 0) return { versions, bytes, ms: 0 };
+  const held = time.samples.findLast((sample) => sample.version <= acked.version) ?? time.samples[0];
+  return { versions, bytes, ms: held === undefined ? 0 : Math.max(0, Math.round(time.nowMs - held.atMs)) };
+};

@@ -1,0 +1,69 @@
+import type { ErrorCode } from "../core/errors.ts";
+import type { Epoch, ShardId } from "../core/ids.ts";
+import type { Request, Result } from "../core/request.ts";
+import { slotOf } from "../core/slot.ts";
+
+/** Decides whether this process answers a request, or what it says instead. */
+
+/** What this process is, for routing. */
+export type Standing =
+  | { readonly kind: "nothing"; readonly informed: boolean }
+  | { readonly kind: "owner"; readonly shard: ShardId; readonly epoch: Epoch; readonly slots: SlotSet }
+  | { readonly kind: "reader"; readonly shard: ShardId; readonly complete: boolean; readonly slots: SlotSet };
+
+/** One byte per slot: 1 where it is the shard's. */
+export type SlotSet = Uint8Array;
+
+export type Refusal = Extract<Result, { kind: "error" }>;
+
+/** Null where the request is to be served. `asked` is what the frame names: the shard, and the epoch its sender believes in. */
+export const route = (
+  standing: Standing,
+  asked: { readonly shard: ShardId; readonly epoch: Epoch },
+  request: Request,
+): Refusal | null => {
+  switch (standing.kind) {
+    case "nothing":
+      return standing.informed
+        ? refusal("not-owner", "Cannot answer: this process serves no shard; fetch the topology again")
+        : refusal("no-topology", "Cannot answer: this process has not been told what to serve yet; retry");
+    case "owner":
+      if (asked.shard !== standing.shard) return otherShard(asked.shard, standing.shard);
+      // Eventual and session reads say themselves what they need; everything else is only right in the owner's own epoch.
+      if (asked.epoch !== standing.epoch && needsOwner(request)) return staleEpoch(asked.epoch, standing);
+      return ownsKey(standing.slots, request) ? null : otherSlot(standing.shard);
+    case "reader":
+      if (asked.shard !== standing.shard) return otherShard(asked.shard, standing.shard);
+      if (needsOwner(request)) return notOwner(standing.shard);
+      if (!standing.complete) return copying(standing.shard);
+      return ownsKey(standing.slots, request) ? null : otherSlot(standing.shard);
+  }
+};
+
+/** Writes and linearizable reads: only the owner can answer them. */
+export const needsOwner = (request: Request): boolean =>
+  request.kind !== "get" || request.read.kind === "linearizable";
+
+const ownsKey = (slots: SlotSet, request: Request): boolean => slots[slotOf(request.key)] === 1;
+
+export const refusal = (code: ErrorCode, message: string): Refusal => ({ kind: "error", code, message });
+
+const otherShard = (asked: ShardId, served: ShardId): Refusal =>
+  refusal(
+    "not-owner",
+    `Cannot answer for shard ${asked}: this process serves ${served}; fetch the topology again`,
+  );
+const otherSlot = (shard: ShardId): Refusal =>
+  refusal("not-owner", `Cannot answer: the key's slot is not of shard ${shard}; fetch the topology again`);
+const notOwner = (shard: ShardId): Refusal =>
+  refusal("not-owner", `Cannot answer: this is a reader of shard ${shard}, the request needs its owner`);
+const copying = (shard: ShardId): Refusal =>
+  refusal(
+    "not-serving",
+    `Cannot answer: this reader of shard ${shard} does not hold all of it yet; ask another`,
+  );
+const staleEpoch = (asked: Epoch, { shard, epoch }: { shard: ShardId; epoch: Epoch }): Refusal =>
+  refusal(
+    "stale-epoch",
+    `Cannot answer at epoch ${asked}: shard ${shard} is at ${epoch}; fetch the topology again and retry`,
+  );

@@ -1,0 +1,148 @@
+import type { Clock } from "../core/clock.ts";
+import { EdisError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import type { Hello, Report, Role } from "../core/message.ts";
+import type { Address } from "../core/topology.ts";
+import { serveHttp } from "../net/http.ts";
+import { listen, type Admission, type Listener } from "../net/listen.ts";
+import type { Config } from "./config.ts";
+import { createCounters } from "./counters.ts";
+import { createFront, type Front } from "./front/front.ts";
+import { healthRoutes } from "./health.ts";
+import { startInfoSession, type InfoSession } from "./info.ts";
+import { createPublisher, type Publisher } from "./replication/publisher.ts";
+import { reportOf } from "./report.ts";
+import { createRoles, type Roles } from "./roles.ts";
+import { createMemoryStore } from "./store/memoryStore.ts";
+import { createTopologyKeeper } from "./topology.ts";
+
+/** One shard process: its ports are open and it has begun to look for info. */
+export type Shard = {
+  readonly address: Address;
+  /** Says that it ends, serves on for a while, then closes everything. */
+  readonly end: () => Promise<void>;
+};
+
+export type Rim = {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+  readonly incarnation: string;
+};
+
+/** Starts the process's parts and ties them together. Rejects where a port is taken. */
+export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
+  const { clock, logger, random, incarnation } = rim;
+  const { home, clusterId, token } = config;
+  const self = { pod: config.pod, incarnation };
+  const counters = createCounters();
+  let leaving = false;
+
+  const publisher = createPublisher({ clock, logger, counters });
+  const roles: Roles = createRoles({
+    ...{ clusterId, self, home, token, clock, random, logger, counters, publisher },
+    createStore: createMemoryStore,
+    changed: () => {
+      session?.reportSoon();
+    },
+  });
+  const report = (): Report =>
+    reportOf({ ...self, home, leaving }, roles.role(), {
+      readers: publisher.readers(),
+      nowMs: clock.nowMs(),
+    });
+  const topology = createTopologyKeeper({
+    ...{ clusterId, logger },
+    changed: (before, after) => {
+      roles.follow(after);
+      front.topologyChanged(before, after.topology);
+    },
+  });
+  const front = createFront({ roles, counters, report, topology: topology.current });
+
+  const ports = await openPorts(config, rim, { front, publisher });
+  const http = await serveHttp({
+    ...{ host: config.host, port: config.ports.http, logger },
+    routes: healthRoutes({
+      ...{ report, counters, ports },
+      lagMsMax: () => topology.current()?.topology.lagMsMax,
+      registered: () => session?.isConnected() ?? false,
+    }),
+  });
+  const address: Address = {
+    host: config.advertiseHost,
+    client: ports.client.port,
+    replication: ports.replication.port,
+    http: http.port,
+  };
+  const register = { kind: "register", home, address, node: config.node, zone: config.zone } as const;
+  const session: InfoSession | undefined = startInfoSession({
+    ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
+  });
+  logger.info({ ...address, home }, "shard process started");
+
+  return {
+    address,
+    end: async () => {
+      leaving = true;
+      session.reportSoon();
+      front.leaving();
+      publisher.leaving();
+      await clock.sleep(config.drainMs);
+      ports.client.stopAccepting();
+      ports.replication.stopAccepting();
+      front.close();
+      roles.stop();
+      await allClosed(Object.values(ports), clock);
+      await Promise.all([session.stop(), ports.client.close(), ports.replication.close(), http.close()]);
+      logger.info({}, "shard process ended");
+    },
+  };
+};
+
+type Ports = { readonly client: Listener; readonly replication: Listener };
+
+const openPorts = async (
+  { host, ports, pod, clusterId, cluster, token }: Config,
+  { clock, logger, incarnation }: Rim,
+  { front, publisher }: { readonly front: Front; readonly publisher: Publisher },
+): Promise<Ports> => {
+  const admit =
+    (roles: readonly Role[], asked: Uint8Array | null) =>
+    (hello: Hello): Admission => {
+      if (!roles.includes(hello.role))
+        throw new EdisError(
+          "wrong-role",
+          `Cannot admit a ${hello.role} at this port: it is for ${roles.join(" and ")} connections`,
+        );
+      if (hello.cluster !== clusterId && hello.cluster !== cluster)
+        throw new EdisError(
+          "wrong-cluster",
+          `Cannot answer for cluster ${hello.cluster}: this is ${cluster}`,
+        );
+      return { clusterId, cluster, token: asked };
+    };
+  const common = { host, clock, logger, self: { pod, incarnation } };
+  const client = await listen({
+    ...{ ...common, port: ports.client, opened: front.opened },
+    // Client passwords come later; until then a client needs no proof.
+    admit: admit(["client"], null),
+  });
+  const replication = await listen({
+    ...{ ...common, port: ports.replication, opened: publisher.opened },
+    admit: admit(["reader", "writer"], token),
+    // A reader that takes nothing must still be heard; the publisher does not run ahead of it.
+    pace: false,
+  });
+  return { client, replication };
+};
+
+const closingMsMax = 1_000;
+
+/** Waits until what was queued has been sent and the peers have gone, but not for ever. */
+const allClosed = async (listeners: readonly Listener[], clock: Clock): Promise<void> => {
+  const untilMs = clock.nowMs() + closingMsMax;
+  while (clock.nowMs() < untilMs && listeners.some((listener) => listener.connections() > 0)) {
+    await clock.sleep(10);
+  }
+};
