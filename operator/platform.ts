@@ -18,7 +18,7 @@ export type Platform = {
   readonly apply: (cluster: ShardCluster, workload: Workload) => Promise<void>;
   /** The cluster's shared secret; made at the first call. */
   readonly token: (cluster: ShardCluster) => Promise<Uint8Array>;
-  /** A fresh read of the ShardTopology, never a cache. */
+  /** A fresh read of the ShardTopology, never a cache. Rejects while the one of an earlier cluster of that name is there. */
   readonly readOwnership: (cluster: ShardCluster) => Promise<StoredOwnership | null>;
   /** Compare-and-set: `expected` is the resource version read before, null to create. Rejects with ConflictError where it is another. */
   readonly writeOwnership: (

@@ -29,6 +29,7 @@ export type Info = {
   readonly open: (identity: Identity) => void;
   readonly remove: (key: string) => void;
   readonly sessions: (key: string) => readonly Session[];
+  readonly topology: (key: string) => Topology | null;
   readonly publish: (key: string, ownership: Ownership, lagMsMax: number) => void;
   /** For the pages. */
   readonly show: (key: string, status: ShardClusterStatus) => void;

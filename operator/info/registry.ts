@@ -82,6 +82,7 @@ export const createRegistry = (clock: Clock): Registry => {
       remove(key);
     },
     sessions: (key) => known.get(key)?.hub.sessions.list() ?? [],
+    topology: (key) => known.get(key)?.hub.news.topology() ?? null,
     publish: (key, ownership, lagMsMax) => {
       known.get(key)?.hub.news.publish(ownership, lagMsMax);
     },

@@ -104,16 +104,8 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
           : { ...tracked.session, ageMs: starts.ageMs(tracked.ref) },
       ),
     sweep: (pausedMs) => {
-      const now = clock.nowMs();
-      const silent = [...byPod.values()].filter((tracked) => {
-        tracked.heardMs += pausedMs;
-        return !tracked.silent && now - tracked.heardMs > silentMsMax;
-      });
-      for (const tracked of silent) {
-        if (tracked.session !== null) tracked.silent = true;
-        else if (now - tracked.heardMs > registerMsMax) tracked.connection.close(unregisteredError);
-      }
-      if (silent.some(({ session }) => session !== null)) events.changed();
+      const silent = fallenSilent([...byPod.values()], clock.nowMs(), pausedMs);
+      if (silent.length > 0) events.changed();
     },
     close: (reason) => {
       const all = [...byPod.values()];
@@ -121,6 +113,18 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
       for (const { connection } of all) connection.close(reason);
     },
   };
+};
+
+/** Marks those that are silent from now on, and sends away who never registered. */
+const fallenSilent = (all: readonly Tracked[], nowMs: number, pausedMs: number): readonly Tracked[] => {
+  for (const tracked of all) {
+    tracked.heardMs += pausedMs;
+    const waits = tracked.session === null && nowMs - tracked.heardMs > registerMsMax;
+    if (waits) tracked.connection.close(unregisteredError);
+  }
+  const silent = all.filter((tracked) => isThere(tracked) && nowMs - tracked.heardMs > silentMsMax);
+  for (const tracked of silent) tracked.silent = true;
+  return silent;
 };
 
 /** What is remembered of process starts. Bounded by the names that pods can have. */

@@ -1,0 +1,190 @@
+import { slotCount } from "../core/ids.ts";
+import { countSlots, type Member, type Shard, type Topology } from "../core/topology.ts";
+import { several } from "./plan/events.ts";
+import type { Pod, Refusal, Session, Workload } from "./plan/model.ts";
+import {
+  ordinalOf,
+  readerPod,
+  writerPod,
+  type Condition,
+  type ShardCluster,
+  type ShardClusterStatus,
+  type ShardStatus,
+} from "./shardCluster.ts";
+
+export type StatusInput = {
+  readonly cluster: ShardCluster;
+  readonly topology: Topology;
+  readonly sessions: readonly Session[];
+  readonly pods: readonly Pod[];
+  readonly workload: Workload;
+  readonly refusals: readonly Refusal[];
+};
+
+/** What people are shown of a cluster. Pure; a person who reads only the messages knows which pod to look at. */
+export const statusOf = (input: StatusInput): ShardClusterStatus => {
+  const { cluster, topology, pods, workload } = input;
+  const serving = servingMembers(topology);
+  const writersReady = serving.filter(({ home }) => home === "writer").length;
+  const readersReady = serving.filter(({ home }) => home === "reader").length;
+  const served = new Set(serving.filter(({ home }) => home === "writer").map(({ shard }) => shard));
+  const slotsServed = topology.shards
+    .filter(({ id }) => served.has(id))
+    .reduce((sum, { slots }) => sum + countSlots(slots), 0);
+  const outcome = { ...input, serving, writersReady, readersReady, slotsServed };
+  return {
+    observedGeneration: cluster.generation,
+    conditions: [readyCondition(outcome), progressingCondition(outcome), degradedCondition(outcome)],
+    writers: { wanted: workload.writers, ready: writersReady },
+    readers: { wanted: workload.readers, ready: readersReady },
+    writersReady: `${writersReady}/${workload.writers}`,
+    readersReady: `${readersReady}/${workload.readers}`,
+    slotsServed,
+    replicas: pods.filter(({ home, deleting }) => home === "reader" && !deleting).length,
+    selector: readerSelector(cluster.name),
+    shards: shardStatuses(topology, input.sessions),
+  };
+};
+
+/** Selects the pods of the read StatefulSet: what an autoscaler on the scale subresource looks at. */
+export const readerSelector = (name: string): string =>
+  `app.kubernetes.io/name=edis,app.kubernetes.io/instance=${name},app.kubernetes.io/component=reader`;
+
+type Outcome = StatusInput & {
+  readonly serving: readonly Member[];
+  readonly writersReady: number;
+  readonly readersReady: number;
+  readonly slotsServed: number;
+};
+
+/** Members in the rotation; those that are to go, or have nothing to serve, do not count. */
+const servingMembers = ({ members }: Topology): readonly Member[] =>
+  members.filter(({ state, shard }) => state === "serving" && shard !== null);
+
+const readyCondition = (outcome: Outcome): Condition => {
+  const { slotsServed, readersReady, writersReady, workload } = outcome;
+  if (slotsServed < slotCount) {
+    const missing = missingOf(outcome, "writer");
+    const message = `${slotCount - slotsServed} of ${slotCount} slots are not served: ${several(missing)} ${missing.length === 1 ? "does" : "do"} not serve yet`;
+    return { type: "Ready", status: "False", reason: "SlotsNotServed", message };
+  }
+  const missing = [...missingOf(outcome, "writer"), ...missingOf(outcome, "reader")];
+  if (missing.length > 0) {
+    const reason = writersReady < workload.writers ? "WritersNotServing" : "ReadersNotServing";
+    const message = `All slots are served, by ${writersReady} writers and ${readersReady} of ${workload.readers} readers; missing: ${several(missing)}`;
+    return { type: "Ready", status: "False", reason, message };
+  }
+  const message = `All ${slotCount} slots are served by ${writersReady} writers; ${readersReady} readers serve`;
+  return { type: "Ready", status: "True", reason: "AllServing", message };
+};
+
+const progressingCondition = (outcome: Outcome): Condition => {
+  const { topology, workload, pods, serving } = outcome;
+  const restoring = topology.shards.filter(({ phase }) => phase.kind === "restoring");
+  const of = (reason: string, message: string): Condition => ({
+    type: "Progressing",
+    status: "True",
+    reason,
+    message,
+  });
+  if (restoring.length > 0) return of("Restoring", several(restoring.map(restoringText)));
+  const surplus = pods.filter(
+    ({ home, ordinal }) => ordinal >= workload[home === "writer" ? "writers" : "readers"],
+  );
+  if (surplus.length > 0) {
+    return of("ScalingDown", `Waiting for ${several(surplus.map(({ name }) => name))} to end`);
+  }
+  const missing = [...missingOf(outcome, "writer"), ...missingOf(outcome, "reader")];
+  if (missing.length > 0) {
+    const reason = serving.length === 0 ? "Starting" : "WaitingForPods";
+    return of(reason, `Waiting for ${several(missing)} to serve`);
+  }
+  return {
+    type: "Progressing",
+    status: "False",
+    reason: "Settled",
+    message: "Everything is as it is wanted",
+  };
+};
+
+const degradedCondition = (outcome: Outcome): Condition => {
+  const { refusals, pods, topology, sessions } = outcome;
+  const of = (reason: string, message: string): Condition => ({
+    type: "Degraded",
+    status: "True",
+    reason,
+    message,
+  });
+  const there = new Map(sessions.map((session) => [session.pod, session.incarnation]));
+  const ownerless = topology.shards.filter(
+    ({ owner, slots }) => owner !== null && slots.length > 0 && there.get(owner.pod) !== owner.incarnation,
+  );
+  const restoring = ownerless.filter(({ phase }) => phase.kind === "restoring");
+  if (ownerless.length > restoring.length) {
+    const who = several(ownerless.map(({ owner, id }) => `${owner?.pod ?? ""} (shard ${id})`));
+    return of("WriterGone", `No writes are taken for slots of ${who} until it is back${problemsText(pods)}`);
+  }
+  if (restoring.length > 0) return of("Restoring", several(restoring.map(restoringText)));
+  const problems = pods.filter(({ problem }) => problem !== null);
+  if (problems.length > 0) return of("PodProblem", problemsText(pods).replace(/^; /, ""));
+  const [refusal] = refusals;
+  if (refusal !== undefined) return of(refusal.reason, refusals.map(({ message }) => message).join("; "));
+  return { type: "Degraded", status: "False", reason: "AsWanted", message: "Nothing is wrong" };
+};
+
+const restoringText = ({ id, phase }: Shard): string =>
+  phase.kind === "restoring" ? `shard ${id}: ${phase.target.pod} copies its data from ${phase.from}` : "";
+
+const problemsText = (pods: readonly Pod[]): string => {
+  const texts = pods.flatMap(({ name, problem }) => (problem === null ? [] : `${name}: ${problem}`));
+  return texts.length === 0 ? "" : `; ${several(texts)}`;
+};
+
+/** Pods that are wanted and do not serve, with what is known of each. */
+const missingOf = (outcome: Outcome, home: "writer" | "reader"): readonly string[] => {
+  const { cluster, workload, topology, pods, serving } = outcome;
+  const [podOf, wanted] =
+    home === "writer" ? ([writerPod, workload.writers] as const) : ([readerPod, workload.readers] as const);
+  const serves = new Set(serving.map(({ pod }) => pod));
+  const members = new Map(topology.members.map((member) => [member.pod, member]));
+  const known = new Map(pods.map((pod) => [pod.name, pod]));
+  return Array.from({ length: wanted }, (_, ordinal) => podOf(cluster.name, ordinal))
+    .filter((pod) => !serves.has(pod))
+    .map((name) => {
+      const what = known.get(name)?.problem ?? members.get(name)?.state ?? "not connected";
+      return `${name} (${what})`;
+    });
+};
+
+const shardStatuses = (topology: Topology, sessions: readonly Session[]): readonly ShardStatus[] => {
+  const byPod = new Map(sessions.map((session) => [session.pod, session]));
+  const readers = topology.shards.map((): Member[] => []);
+  for (const member of topology.members) {
+    if (member.home === "reader" && member.shard !== null) readers[member.shard]?.push(member);
+  }
+  return topology.shards.map(({ id, epoch, owner, slots }) => {
+    const mine = (readers[id] ?? []).sort((a, b) => ordinalOf(a.pod) - ordinalOf(b.pod));
+    const lags = mine.flatMap(({ pod }) => {
+      const serving = byPod.get(pod)?.report.serving;
+      return serving?.kind === "reader" ? Math.round(serving.lag.ms) : [];
+    });
+    return {
+      id,
+      epoch,
+      owner: owner?.pod ?? "",
+      slots: countSlots(slots),
+      keys: (owner === null ? undefined : byPod.get(owner.pod)?.report.keys) ?? 0,
+      readers: mine.map(({ pod }) => pod),
+      lagMs: lags.length === 0 ? -1 : Math.max(...lags),
+    };
+  });
+};
+
+/** Whether two statuses differ in more than figures that change all the time. */
+export const differsInKind = (a: ShardClusterStatus, b: ShardClusterStatus): boolean =>
+  JSON.stringify(withoutFigures(a)) !== JSON.stringify(withoutFigures(b));
+
+const withoutFigures = (status: ShardClusterStatus): ShardClusterStatus => ({
+  ...status,
+  shards: status.shards.map((shard) => ({ ...shard, keys: 0, lagMs: shard.lagMs < 0 ? -1 : 0 })),
+});
