@@ -354,12 +354,19 @@ const append = ({ groups, options }: Line, operation: Operation, { id, epoch }: 
     last?.shard === id &&
     last.epoch === epoch &&
     last.operations.length < operationsPerFrameMax &&
-    last.bytes + operation.bytes <= frameBytesAim
+    last.bytes + operation.bytes <= frameBytesAim &&
+    !operation.alone
   ) {
     last.operations.push(operation);
     last.bytes += operation.bytes;
   } else {
     const sinceMs = options.clock.nowMs();
-    groups.push({ shard: id, epoch, sinceMs, bytes: operation.bytes, operations: [operation] });
+    groups.push({
+      shard: id,
+      epoch,
+      sinceMs,
+      bytes: operation.alone ? frameBytesAim : operation.bytes,
+      operations: [operation],
+    });
   }
 };

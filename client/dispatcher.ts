@@ -186,6 +186,12 @@ type Refusal = { readonly error: EdisError; readonly from: Member };
 const refused = (state: State, operation: Operation, { error, from }: Refusal): void => {
   switch (error.next) {
     case "fix":
+      // A frame of replies has room for some values: one that found none has a frame of its own.
+      if (error.code === "too-large" && !isWrite(operation) && !operation.alone) {
+        operation.alone = true;
+        send(state, operation);
+        return;
+      }
       finish(state, operation, error);
       return;
     case "unknown":

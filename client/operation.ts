@@ -69,6 +69,8 @@ export type Operation = {
   /** The shard, in the epoch, that it was last sent to; and how often that was another epoch than before. */
   sentTo: Shard | null;
   hops: number;
+  /** It has to have a frame of its own. */
+  alone: boolean;
   /** Pods that did not answer this read; asked again once all have been. */
   tried: readonly string[];
   /** When it is tried again; 0 while it is under way. */
@@ -89,6 +91,7 @@ export const operation = (request: Request, draft: Draft): Operation => ({
   attempts: 0,
   sentTo: null,
   hops: 0,
+  alone: false,
   tried: [],
   dueMs: 0,
   reason: null,
