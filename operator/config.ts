@@ -37,7 +37,7 @@ const environment = v.object({
   EDIS_INFO: v.pipe(needed, v.regex(/^wss?:\/\//, "is not a ws:// url")),
   EDIS_INFO_PORT: port("7378"),
   EDIS_HTTP_PORT: port("8080"),
-  EDIS_LOG: v.optional(
+  EDIS_LOG_LEVEL: v.optional(
     v.picklist(["debug", "info", "warn", "error", "silent"], "is none of debug, info, warn, error, silent"),
     "info",
   ),
@@ -61,6 +61,6 @@ export const operatorConfig = (env: NodeJS.ProcessEnv): OperatorConfig => {
     infoUrl: read.EDIS_INFO,
     infoPort: read.EDIS_INFO_PORT,
     httpPort: read.EDIS_HTTP_PORT,
-    logLevel: read.EDIS_LOG,
+    logLevel: read.EDIS_LOG_LEVEL,
   };
 };

@@ -226,7 +226,7 @@ const container = (cluster: ShardCluster, role: Role, surroundings: Surroundings
   return {
     name: "shard",
     image: image === "" ? surroundings.image : image,
-    args: ["shard"],
+    command: ["node", "/edis/shard.cjs"],
     ...present("imagePullPolicy", template.imagePullPolicy),
     env: environment(cluster, role, surroundings),
     ports: Object.entries(ports).map(([name, containerPort]) => ({ name, containerPort, protocol: "TCP" })),
@@ -260,7 +260,6 @@ const environment = (cluster: ShardCluster, role: Role, { infoUrl }: Surrounding
     { name: "EDIS_CLUSTER", value: keyOf(cluster) },
     { name: "EDIS_INFO", value: infoUrl },
     { name: "EDIS_TOKEN_FILE", value: `/etc/edis/${tokenKey}` },
-    { name: "EDIS_DATA", value: "/data" },
   ];
 };
 
