@@ -1,0 +1,150 @@
+import { EdisError } from "../../core/errors.ts";
+import { epoch, mapVersion, revision, shardId, slot, term } from "../../core/ids.ts";
+import { systemClock } from "../../core/clock.ts";
+import { createLogger } from "../../core/logger.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  fromShardSchema,
+  type Register,
+  type Report,
+} from "../../core/message.ts";
+import type { Member, PodRef, Shard, Topology } from "../../core/topology.ts";
+import type { Connection } from "../../net/connection.ts";
+import { listen } from "../../net/listen.ts";
+import { until } from "./shardUntil.ts";
+
+/**
+ * Info for tests of shard processes: speaks the real protocol over real sockets, but decides nothing. The test says who
+ * owns which shard and who follows whom.
+ */
+export type TestInfo = {
+  readonly url: string;
+  readonly port: number;
+  readonly sessions: ReadonlyMap<string, TestSession>;
+  /** The session of a pod once it has registered and reported. */
+  readonly registered: (pod: string, not?: string) => Promise<TestSession>;
+  /** The newest report of a pod once it is as wanted. */
+  readonly reported: (pod: string, wanted: (report: Report) => boolean) => Promise<Report>;
+  readonly topology: () => Topology;
+  /** Publishes a newer topology made of these shards; members are whoever is registered, home readers at shard 0. */
+  readonly publish: (shards: readonly Shard[], assignments?: Readonly<Record<string, number>>) => void;
+  readonly close: () => Promise<void>;
+};
+export type TestSession = PodRef & {
+  readonly connection: Connection;
+  register: Register | null;
+  report: Report | null;
+};
+
+export const testCluster = {
+  clusterId: "3f0c9a52-6f4e-4a3a-9f43-27a3f9d1c001",
+  cluster: "default/demo",
+  token: new TextEncoder().encode("the secret of the test cluster"),
+};
+const silent = createLogger("silent", {});
+
+/** A shard that owns `slots` from 0 on (all by default). */
+export const shardOwnedBy = (
+  owner: PodRef | null,
+  { id = 0, at = 1, phase = { kind: "stable" } }: { id?: number; at?: number; phase?: Shard["phase"] } = {},
+): Shard => ({
+  id: shardId(id),
+  epoch: epoch(at),
+  owner: owner === null ? null : { pod: owner.pod, incarnation: owner.incarnation },
+  phase,
+  slots: id === 0 ? [[slot(0), slot(16383)]] : [],
+});
+
+export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
+  const sessions = new Map<string, TestSession>();
+  let count = from;
+  let shards: readonly Shard[] = [];
+  let assignments: Readonly<Record<string, number>> = {};
+
+  const members = (): Member[] =>
+    [...sessions.values()].flatMap(({ pod, incarnation, register, report }): Member[] =>
+      register === null
+        ? []
+        : [
+            {
+              ...{ pod, incarnation, home: register.home, address: register.address },
+              ...{ node: register.node, zone: register.zone },
+              state: report?.serving.kind === "nothing" ? "starting" : "serving",
+              shard: assignments[pod] === undefined ? null : shardId(assignments[pod]),
+            },
+          ],
+    );
+  const topology = (): Topology => ({
+    ...{ clusterId: testCluster.clusterId, cluster: testCluster.cluster },
+    ...{ term: term(1), revision: revision(count), mapVersion: mapVersion(1), lagMsMax: 1_000 },
+    shards,
+    members: members(),
+  });
+
+  const listener = await listen({
+    host: "127.0.0.1",
+    port,
+    clock: systemClock,
+    logger: silent,
+    self: { pod: "info", incarnation: "test" },
+    admit: ({ role, cluster }) => {
+      if (cluster !== testCluster.clusterId) throw new EdisError("wrong-cluster", "another cluster");
+      if (role !== "writer" && role !== "reader") throw new EdisError("wrong-role", "for shards");
+      return testCluster;
+    },
+    opened: (connection, { pod, incarnation }) => {
+      const session: TestSession = { pod, incarnation, connection, register: null, report: null };
+      sessions.set(pod, session);
+      return {
+        message: (frame) => {
+          const message = decodeMessage(fromShardSchema, frame);
+          if (message.kind === "register") session.register = message;
+          else session.report = message.report;
+          if (message.kind === "register" && count > 0)
+            connection.send(encodeMessage({ kind: "topology", topology: topology() }));
+        },
+        closed: () => {
+          if (sessions.get(pod) === session) sessions.delete(pod);
+        },
+      };
+    },
+  });
+
+  return {
+    url: `ws://127.0.0.1:${listener.port}`,
+    port: listener.port,
+    sessions,
+    registered: async (pod, not) => {
+      await until(`${pod} to register`, () => {
+        const session = sessions.get(pod);
+        return session?.report != null && session.register !== null && session.incarnation !== not;
+      });
+      const session = sessions.get(pod);
+      if (session === undefined) throw new Error(`${pod} is gone again`);
+      return session;
+    },
+    reported: async (pod, wanted) => {
+      let report: Report | null = null;
+      await until(
+        `${pod} to report as wanted`,
+        () => {
+          report = sessions.get(pod)?.report ?? null;
+          return report !== null && wanted(report);
+        },
+        () => JSON.stringify(report),
+      );
+      if (report === null) throw new Error(`${pod} is gone again`);
+      return report;
+    },
+    topology,
+    publish: (to, toAssignments = assignments) => {
+      shards = to;
+      assignments = toAssignments;
+      count++;
+      const frame = encodeMessage({ kind: "topology", topology: topology() });
+      for (const { connection } of sessions.values()) connection.send(frame);
+    },
+    close: () => listener.close(),
+  };
+};
