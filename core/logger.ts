@@ -10,8 +10,8 @@ export type Logger = {
 };
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** `level`: debug, info, warn, error or silent. Errors go under the field `error`. */
-export const createLogger = (level: string, fields: LogFields): Logger =>
+/** `level`: debug, info, warn, error or silent. Errors go under the field `error`. `to` may be a file; made where it is not there. */
+export const createLogger = (level: string, fields: LogFields, to: number | string = 2): Logger =>
   pino(
     {
       level,
@@ -20,5 +20,5 @@ export const createLogger = (level: string, fields: LogFields): Logger =>
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: pino.stdSerializers.err },
     },
-    pino.destination({ dest: 2, sync: true }),
+    pino.destination({ dest: to, sync: true, mkdir: true }),
   );
