@@ -56,17 +56,8 @@ const programOf = (around: Surroundings, ended: Ended): Command => {
     })
     .configureHelp({ showGlobalOptions: true })
     .exitOverride()
-    .addOption(
-      new Option(
-        "--info <urls>",
-        "ws://host:port of the operator's info or of any shard, comma separated",
-      ).env("EDIS_INFO"),
-    )
-    .addOption(
-      new Option("--cluster <namespace/name>", "which cluster, where info knows several").env(
-        "EDIS_CLUSTER_NAME",
-      ),
-    )
+    .option("--info <urls>", "ws://host:port of info or of any shard, comma separated (or EDIS_INFO)")
+    .option("--cluster <namespace/name>", "which one, where info knows several (or EDIS_CLUSTER_NAME)")
     .addOption(
       new Option("--consistency <level>", "of reads")
         .choices(["eventual", "session", "linearizable"])
@@ -92,7 +83,7 @@ const programOf = (around: Surroundings, ended: Ended): Command => {
     program.addHelpText("after", teaching).allowExcessArguments();
     program.action(async (): Promise<void> => {
       const [word] = program.args;
-      if (word !== undefined) program.error(`error: unknown command '${word}'\n`);
+      if (word !== undefined) program.error(`error: unknown command '${word}'`);
       ended(await prompt(settingsIn(program, around)));
     });
   }
