@@ -1,0 +1,141 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../../core/clock.ts";
+import type { PlannedEvent, Workload } from "../plan/model.ts";
+import type { Platform } from "../platform.ts";
+import { keyOf } from "../shardCluster.ts";
+import { createProcesses, type Processes } from "./processes.ts";
+import { openStateFolder } from "./stateFolder.ts";
+import { watchWishes, type Wishes } from "./wishes.ts";
+
+export type LocalOptions = {
+  /** The file with the ShardClusters. */
+  readonly file: string;
+  readonly stateFolder: string;
+  readonly logFolder: string;
+  /** The shard program. */
+  readonly program: string;
+  readonly infoUrl: () => string;
+  readonly logLevel: string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** Something for people: an event of a cluster, a process that ended, a file that cannot be used. */
+  readonly told: (cluster: string, event: PlannedEvent) => void;
+};
+
+/** The operator's hand on one machine: processes for pods, a file for the API. */
+export type LocalPlatform = {
+  readonly platform: Platform;
+  readonly processes: () => ReturnType<Processes["list"]>;
+  /** Why the file as it is does not count; null where it does. */
+  readonly problem: () => string | null;
+  /** Ends every process; what has not ended after `killMs` is killed. */
+  readonly stop: (killMs: number) => Promise<void>;
+};
+
+/** Reads the file and takes the state folder. Rejects where either cannot be used. */
+export const createLocalPlatform = async (options: LocalOptions): Promise<LocalPlatform> => {
+  const { file, clock, told } = options;
+  let changed: (key: string) => void = () => undefined;
+  const wishes = await watchWishes({
+    file,
+    clock,
+    newUid: randomUUID,
+    changed: (key) => {
+      changed(key);
+    },
+    judged: (problem) => {
+      told("", judgement(problem));
+    },
+  });
+  const state = openedOrStopped(options.stateFolder, wishes);
+  const workloads = new Map<string, Workload>();
+  const { running, started } = lazyProcesses(options, (key) => {
+    changed(key);
+  });
+
+  const platform: Platform = {
+    watch: (heard, signal) => {
+      changed = heard;
+      for (const key of wishes.keys()) heard(key);
+      return untilAborted(signal);
+    },
+    cluster: wishes.cluster,
+    observe: (cluster) => {
+      const key = keyOf(cluster);
+      return Promise.resolve({ pods: running().pods(key), workload: workloads.get(key) ?? null });
+    },
+    apply: async (cluster, workload) => {
+      await state.token(cluster);
+      running().scale(cluster, workload, state.tokenFile(cluster));
+      workloads.set(keyOf(cluster), workload);
+    },
+    token: state.token,
+    readOwnership: state.readOwnership,
+    writeOwnership: state.writeOwnership,
+    writeStatus: state.writeStatus,
+    event: (cluster, event) => {
+      told(keyOf(cluster), event);
+      return Promise.resolve();
+    },
+    forget: async (key) => {
+      workloads.delete(key);
+      await running().stop(key, forgetKillMs);
+      await state.remove(key);
+    },
+  };
+  return {
+    platform,
+    processes: () => started()?.list() ?? [],
+    problem: wishes.problem,
+    stop: async (killMs) => {
+      wishes.stop();
+      await started()?.stop(null, killMs);
+      state.close();
+    },
+  };
+};
+
+const forgetKillMs = 5_000;
+
+const judgement = (problem: string | null): PlannedEvent =>
+  problem === null
+    ? { type: "Normal", reason: "GoodFile", message: "The file can be used again" }
+    : { type: "Warning", reason: "BadFile", message: `${problem}\nEverything goes on as it was.` };
+
+/** They are told where info is found, which is not known before its port is open. */
+const lazyProcesses = (options: LocalOptions, changed: (key: string) => void): LazyProcesses => {
+  let processes: Processes | null = null;
+  const heard = (key: string, what: string | null): void => {
+    if (what !== null) options.told(key, { type: "Warning", reason: "ProcessEnded", message: what });
+    changed(key);
+  };
+  return {
+    started: () => processes,
+    running: () => {
+      processes ??= createProcesses({ ...options, infoUrl: options.infoUrl(), changed: heard });
+      return processes;
+    },
+  };
+};
+type LazyProcesses = { readonly started: () => Processes | null; readonly running: () => Processes };
+
+const openedOrStopped = (folder: string, wishes: Wishes): ReturnType<typeof openStateFolder> => {
+  try {
+    return openStateFolder(folder);
+  } catch (error) {
+    wishes.stop();
+    throw error;
+  }
+};
+
+const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener(
+      "abort",
+      () => {
+        resolve();
+      },
+      { once: true },
+    );
+  });

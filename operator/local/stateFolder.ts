@@ -1,0 +1,115 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as v from "valibot";
+import { EdisError } from "../../core/errors.ts";
+import type { Ownership } from "../plan/model.ts";
+import { ConflictError, type StoredOwnership } from "../platform.ts";
+import { keyOf, type ShardCluster, type ShardClusterStatus } from "../shardCluster.ts";
+import { ownershipFrom } from "../topologySchema.ts";
+
+/** What the Kubernetes API keeps elsewhere, as files: `<state>/<namespace>/<name>/{token,topology.json,status.json}`. */
+export type StateFolder = {
+  /** The cluster's secret, 32 random bytes; made at the first call. */
+  readonly token: (cluster: ShardCluster) => Promise<Uint8Array>;
+  readonly tokenFile: (cluster: ShardCluster) => string;
+  readonly readOwnership: (cluster: ShardCluster) => Promise<StoredOwnership | null>;
+  readonly writeOwnership: (
+    cluster: ShardCluster,
+    ownership: Ownership,
+    expected: string | null,
+  ) => Promise<StoredOwnership>;
+  readonly writeStatus: (cluster: ShardCluster, status: ShardClusterStatus) => Promise<void>;
+  readonly remove: (key: string) => Promise<void>;
+  readonly close: () => void;
+};
+
+const stored = v.object({ resourceVersion: v.string(), ownership: v.unknown() });
+
+/** Takes the folder for this process. Rejects with `bad-argument` where another one that lives has it. */
+export const openStateFolder = (folder: string): StateFolder => {
+  mkdirSync(folder, { recursive: true });
+  const lock = join(folder, "up.pid");
+  takeLock(folder, lock);
+  const folderOf = (key: string): string => join(folder, key);
+  const pathOf = (cluster: ShardCluster, name: string): string => join(folderOf(keyOf(cluster)), name);
+  const tokens = new Map<string, Uint8Array>();
+
+  const readOwnership = async (cluster: ShardCluster): Promise<StoredOwnership | null> => {
+    const text = await readFile(pathOf(cluster, "topology.json"), "utf8").catch(absent);
+    if (text === null) return null;
+    const { resourceVersion, ownership } = v.parse(stored, JSON.parse(text));
+    const read = ownershipFrom(ownership);
+    // Left by an earlier run: the data it was about was in the memory of processes that are gone.
+    return read.clusterId === cluster.uid ? { ownership: read, resourceVersion } : null;
+  };
+
+  return {
+    token: async (cluster) => {
+      const known = tokens.get(cluster.uid);
+      if (known !== undefined) return known;
+      const token = Buffer.from(randomBytes(32).toString("hex"));
+      await replace(pathOf(cluster, "token"), token);
+      tokens.set(cluster.uid, token);
+      return token;
+    },
+    tokenFile: (cluster) => pathOf(cluster, "token"),
+    readOwnership,
+    writeOwnership: async (cluster, ownership, expected) => {
+      const before = await readOwnership(cluster);
+      if ((before?.resourceVersion ?? null) !== expected) {
+        throw new ConflictError(pathOf(cluster, "topology.json"));
+      }
+      const resourceVersion = String(Number(expected ?? 0) + 1);
+      await replace(pathOf(cluster, "topology.json"), jsonText({ resourceVersion, ownership }));
+      return { ownership, resourceVersion };
+    },
+    writeStatus: (cluster, status) => replace(pathOf(cluster, "status.json"), jsonText(status)),
+    remove: (key) => rm(folderOf(key), { recursive: true, force: true }),
+    close: () => {
+      rmSync(lock, { force: true });
+    },
+  };
+};
+
+const jsonText = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+
+/** Whoever reads the file sees the old content or the new one, whole. */
+const replace = async (path: string, content: string | Uint8Array): Promise<void> => {
+  await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
+  await writeFile(`${path}.new`, content, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+};
+
+const absent = (error: NodeJS.ErrnoException): null => {
+  if (error.code === "ENOENT") return null;
+  throw error;
+};
+
+const takeLock = (folder: string, lock: string): void => {
+  const holder = pidIn(lock);
+  if (holder !== null && holder !== process.pid && lives(holder)) {
+    throw new EdisError(
+      "bad-argument",
+      `Cannot use the state folder ${folder}: process ${holder} uses it; end that one, or name another folder with --state`,
+    );
+  }
+  writeFileSync(lock, `${process.pid}\n`);
+};
+
+const pidIn = (lock: string): number | null => {
+  try {
+    return Number(readFileSync(lock, "utf8")) || null;
+  } catch {
+    return null;
+  }
+};
+
+const lives = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
