@@ -35,6 +35,13 @@ const main = async (): Promise<void> => {
       },
     );
   };
+  if (process.env["EDIS_PARENT_PIPE"] === "1") {
+    // A local process must not outlive who started it, not even after a SIGKILL: that ends this pipe.
+    process.stdin.on("close", () => {
+      end("the end of its parent");
+    });
+    process.stdin.resume();
+  }
   process.on("SIGTERM", end);
   process.on("SIGINT", end);
 };
