@@ -53,13 +53,13 @@ const main = async (): Promise<void> => {
 /** Round trips of write frames at the rate, while something goes on. */
 const writesWhile = async (writer: ShardClient, goesOn: () => Promise<void>): Promise<number[]> => {
   const took: number[] = [];
-  let over = false;
+  const state = { isOver: false };
   const work = goesOn().finally(() => {
-    over = true;
+    state.isOver = true;
   });
   const start = performance.now();
   const pending: Promise<void>[] = [];
-  for (let writes = 0; !over;) {
+  for (let writes = 0; !state.isOver;) {
     for (; writes < ((performance.now() - start) / 1_000) * rate; writes += perFrame) {
       const sent = performance.now();
       const requests = Array.from({ length: perFrame }, (_, i) =>

@@ -27,6 +27,7 @@ export type Config = {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
+/** A process that is told to end is gone within 5 s; closing takes up to one. */
 const drainMsMax = 4_000;
 
 /** Reads the environment. Throws `bad-argument` naming the variable, what it is and what is wanted. */

@@ -2,7 +2,7 @@ import type { Report } from "../core/message.ts";
 import type { Home, PodRef } from "../core/topology.ts";
 import { lagOf, type Reader } from "./reader.ts";
 import type { ReaderStatus } from "./replication/publisher.ts";
-import type { Role } from "./roles.ts";
+import type { Role } from "./role.ts";
 
 /** How this process is doing, in the words of core/message.ts. */
 export const reportOf = (
@@ -32,7 +32,8 @@ export const reportOf = (
       return {
         ...about,
         serving: servingOf(reader, nowMs),
-        version: holding.version,
+        // Part of a copy is nothing that anybody may be restored from.
+        version: holding.complete ? holding.version : nothing.version,
         keys: holding.store.keys(),
         bytes: holding.store.bytes(),
         readers: [...readers],

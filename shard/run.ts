@@ -92,8 +92,10 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       ports.client.stopAccepting();
       ports.replication.stopAccepting();
       front.close();
+      // Readers get what was acknowledged last.
+      await waitFor(publisher.isCaughtUp, clock);
       roles.stop();
-      await allClosed(Object.values(ports), clock);
+      await waitFor(() => Object.values(ports).every((port) => port.connections() === 0), clock);
       await Promise.all([session.stop(), ports.client.close(), ports.replication.close(), http.close()]);
       logger.info({}, "shard process ended");
     },
@@ -137,12 +139,10 @@ const openPorts = async (
   return { client, replication };
 };
 
-const closingMsMax = 1_000;
+const closingMsMax = 400;
 
-/** Waits until what was queued has been sent and the peers have gone, but not for ever. */
-const allClosed = async (listeners: readonly Listener[], clock: Clock): Promise<void> => {
+/** Waits for peers to do their part, but not for ever. */
+const waitFor = async (holds: () => boolean, clock: Clock): Promise<void> => {
   const untilMs = clock.nowMs() + closingMsMax;
-  while (clock.nowMs() < untilMs && listeners.some((listener) => listener.connections() > 0)) {
-    await clock.sleep(10);
-  }
+  while (!holds() && clock.nowMs() < untilMs) await clock.sleep(10);
 };

@@ -10,7 +10,8 @@ import { decodeRequests, encodeReplies } from "../../core/request.ts";
 import { difference, type Topology, type TopologyIndex } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
 import { countResults, type Counters } from "../counters.ts";
-import type { Roles, Waiter } from "../roles.ts";
+import type { Waiter } from "../role.ts";
+import type { Roles } from "../roles.ts";
 import { route } from "../route.ts";
 
 /** The client port: requests, the topology for those who watch it, reports for those who ask. */
@@ -35,6 +36,7 @@ export const createFront = (options: FrontOptions): Front => {
   const { topology, report } = options;
   const connections = new Set<Connection>();
   const watching = new Set<Connection>();
+  let isClosed = false;
 
   const control = (connection: Connection, frame: Uint8Array): void => {
     const message = decodeMessage(fromClientSchema, frame);
@@ -63,6 +65,7 @@ export const createFront = (options: FrontOptions): Front => {
       connections.add(connection);
       return {
         message: (frame) => {
+          if (isClosed) return;
           if (isControl(frame)) control(connection, frame);
           else request(options, connection, frame);
         },
@@ -84,6 +87,7 @@ export const createFront = (options: FrontOptions): Front => {
       tell(connections, { kind: "leaving" });
     },
     close: () => {
+      isClosed = true;
       for (const connection of connections)
         connection.close(
           new EdisError("shutting-down", "Cannot go on: this process ends; fetch the topology again"),

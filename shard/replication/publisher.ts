@@ -1,5 +1,5 @@
 import type { Clock } from "../../core/clock.ts";
-import { EdisError } from "../../core/errors.ts";
+import { EdisError, type ErrorCode } from "../../core/errors.ts";
 import { version, type Version } from "../../core/ids.ts";
 import { copyAheadBytesMax, readersPerShardMax, unsentBytesPerReaderMax } from "../../core/limits.ts";
 import type { Logger } from "../../core/logger.ts";
@@ -36,6 +36,8 @@ export type Publisher = {
   readonly append: (records: readonly Record[]) => number;
   /** Whether anybody copies from here now. */
   readonly isUsed: () => boolean;
+  /** Whether all who copy from here have acknowledged everything. */
+  readonly isCaughtUp: () => boolean;
   /** Everybody is told that this process ends soon. */
   readonly leaving: () => void;
   readonly readers: () => readonly ReaderStatus[];
@@ -71,7 +73,7 @@ type Source = {
 const markEveryMs = 100;
 
 export const createPublisher = (options: PublisherOptions): Publisher => {
-  const { clock, logger } = options;
+  const { clock } = options;
   const encoder = createRecordEncoder();
   let source: Source | null = null;
   let flushing = false;
@@ -84,12 +86,12 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
       if (source !== null && flush(source, options)) wake();
     });
   };
-
+  const isServed = (served: Source): boolean => source === served;
   const stop = (reason: EdisError): void => {
-    for (const peer of source?.peers ?? []) peer.connection.close(reason);
+    const { peers } = source ?? { peers: [] };
     source = null;
+    for (const peer of peers) peer.connection.close(reason);
   };
-
   clock.every(markEveryMs, () => {
     if (source === null) return;
     const { holding, peers } = source;
@@ -101,75 +103,84 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
   return {
     opened: (connection, { pod }) => {
       const served = source;
-      if (served?.holding.complete !== true) {
-        throw new EdisError("not-serving", "Cannot send a copy: this process does not hold all of a shard");
-      }
-      if (served.peers.size >= readersPerShardMax) {
-        throw new EdisError("too-busy", `Cannot send a copy: ${readersPerShardMax} are being sent already`);
-      }
-      const peer: Peer = {
-        connection,
-        pod,
-        progress: { kind: "probing" },
-        walk: null,
-        acked: { version: version(0), bytes: 0 },
-      };
+      if (served?.holding.complete !== true)
+        return turnAway(connection, "not-serving", "this process does not hold all of a shard");
+      if (served.peers.size >= readersPerShardMax)
+        return turnAway(connection, "too-busy", `${readersPerShardMax} are being sent already`);
+      const acked = { version: version(0), bytes: 0 };
+      const peer: Peer = { connection, pod, progress: { kind: "probing" }, walk: null, acked };
       catchBacklogUp(served);
       served.peers.add(peer);
-      return {
-        message: (frame) => {
-          const message = decodeMessage(fromReaderSchema, frame);
-          if (!served.peers.has(peer) || source !== served) return;
-          take(served, { peer, message }, options);
-          wake();
-        },
-        drained: () => {
-          if (peer.progress.kind === "catchingUp" || peer.progress.kind === "copying") wake();
-        },
-        closed: () => {
-          served.peers.delete(peer);
-          logger.info({ reader: pod, state: peer.progress.kind }, "reader is gone");
-        },
-      };
+      return handlersOf(options, peer, { served, isServed, wake });
     },
     serve: (holding) => {
-      stop(new EdisError("shutting-down", "Cannot go on with this copy: what is served here has changed"));
+      stop(new EdisError("not-serving", "Cannot go on with this copy: what is served here has changed"));
       source = {
-        holding,
-        backlog: createBacklog(holding.version, holding.bytes),
-        unsentFrom: version(holding.version + 1),
-        samples: [],
-        peers: new Set(),
+        ...{ holding, backlog: createBacklog(holding.version, holding.bytes) },
+        ...{ unsentFrom: version(holding.version + 1), samples: [], peers: new Set() },
       };
     },
     stop,
     append: (records) => {
-      if (source === null) return 0;
       let bytes = 0;
       for (const record of records) {
         const encoded = encoder.encode(record);
         bytes += encoded.length;
-        source.backlog.add(encoded);
+        source?.backlog.add(encoded);
       }
       wake();
       return bytes;
     },
     isUsed: () => source !== null && source.peers.size > 0,
+    isCaughtUp: () => {
+      const { holding, peers } = source ?? { peers: [] };
+      return [...peers].every(({ acked }) => acked.version === holding?.version);
+    },
     leaving: () => {
       for (const { connection } of source?.peers ?? []) connection.send(encodeMessage({ kind: "leaving" }));
     },
-    readers: () => {
-      if (source === null) return [];
-      const { holding, peers, samples } = source;
-      const time = { samples, nowMs: clock.nowMs() };
-      return [...peers].map(({ pod, progress, acked }) => ({
-        pod,
-        state: progress.kind,
-        lag: lagBehind(holding, acked, time),
-      }));
-    },
+    readers: () => (source === null ? [] : statusOf(source, clock.nowMs())),
   };
 };
+
+const turnAway = (connection: Connection, code: ErrorCode, why: string): Handlers => {
+  connection.close(new EdisError(code, `Cannot send a copy: ${why}`));
+  return { message: () => undefined, closed: () => undefined };
+};
+
+const handlersOf = (
+  options: PublisherOptions,
+  peer: Peer,
+  {
+    served,
+    isServed,
+    wake,
+  }: {
+    readonly served: Source;
+    readonly isServed: (source: Source) => boolean;
+    readonly wake: () => void;
+  },
+): Handlers => ({
+  message: (frame) => {
+    const message = decodeMessage(fromReaderSchema, frame);
+    if (!isServed(served)) return;
+    take(served, { peer, message }, options);
+    if (peer.progress.kind !== "streaming") wake();
+  },
+  drained: () => {
+    if (peer.progress.kind === "catchingUp" || peer.progress.kind === "copying") wake();
+  },
+  closed: () => {
+    served.peers.delete(peer);
+    options.logger.info({ reader: peer.pod, state: peer.progress.kind }, "reader is gone");
+  },
+});
+
+const statusOf = ({ holding, peers, samples }: Source, nowMs: number): readonly ReaderStatus[] =>
+  [...peers].map(({ pod, progress, acked }) => ({
+    ...{ pod, state: progress.kind },
+    lag: lagBehind(holding, acked, { samples, nowMs }),
+  }));
 
 /** Entries per copying reader and turn of the event loop: less than a millisecond of work. */
 const entriesBytesPerTurn = 64 * 1024;

@@ -51,89 +51,81 @@ const silentMsMax = 5_000;
 export const subscribe = (options: SubscriberOptions): Subscriber => {
   const { source, holding, clock, logger, clusterId, role, self, token, random } = options;
   const ended = new AbortController();
-  let connection: Connection | null = null;
-  let ackedAtMs = -ackEveryMs;
-  let ackIsDue = false;
-  let heardAtMs = clock.nowMs();
-
-  const sendAck = (): void => {
-    ackIsDue = false;
-    ackedAtMs = clock.nowMs();
-    const { epoch, version, bytes } = holding;
-    connection?.send(encodeMessage({ kind: "ack", epoch, version, bytes }));
-  };
-
-  const opened = (to: Connection, incarnation: string): Handlers => {
-    if (incarnation !== source.incarnation) {
-      logger.debug({ source: source.pod, incarnation }, "source is another process than the topology names");
-      to.close();
-      return { message: () => undefined, closed: () => undefined };
-    }
-    connection = to;
-    heardAtMs = clock.nowMs();
-    options.connected();
-    return {
-      message: (frame) => {
-        if (connection !== to) return;
-        heardAtMs = clock.nowMs();
-        if (isControl(frame)) options.message(decodeMessage(toReaderSchema, frame));
-        else options.streamed(decodeStreamed(frame), frame.length);
-      },
-      closed: () => {
-        if (connection !== to) return;
-        connection = null;
-        options.disconnected();
-      },
-    };
-  };
-
-  const reconnect = (): void => {
-    connection?.cut();
-  };
+  const state: State = { connection: null, heardAtMs: clock.nowMs() };
+  const ack = createAcker(options, state);
 
   const cancelWatch = clock.every(silentMsMax / 5, () => {
-    if (connection === null || clock.nowMs() - heardAtMs < silentMsMax) return;
+    if (state.connection === null || clock.nowMs() - state.heardAtMs < silentMsMax) return;
     logger.warn({ source: source.pod }, "source is silent: connecting anew");
-    reconnect();
+    state.connection.cut();
   });
-
   void stayConnected({
-    urls: () => [`ws://${hostOf(source)}:${source.address.replication}`],
-    cluster: clusterId,
-    role,
-    self,
-    to: source.pod,
-    token,
-    clock,
-    logger,
+    ...{ cluster: clusterId, role, self, to: source.pod, token, clock, logger, backoff, random },
     signal: ended.signal,
-    backoff,
-    random,
-    opened: (to, welcome) => opened(to, welcome.incarnation),
-    failed: (error) => {
-      logger.debug({ source: source.pod, error }, "cannot reach the source");
+    urls: () => [`ws://${hostOf(source)}:${source.address.replication}`],
+    opened: (connection, { incarnation }) => {
+      if (incarnation === source.incarnation) return follow(options, state, connection);
+      logger.debug({ source: source.pod, incarnation }, "source is another process than the topology names");
+      connection.close();
+      return { message: () => undefined, closed: () => undefined };
     },
   });
 
   return {
     resync: ({ epoch, version }) => {
-      connection?.send(encodeMessage({ kind: "resync", shard: holding.shard, epoch, version }));
+      state.connection?.send(encodeMessage({ kind: "resync", shard: holding.shard, epoch, version }));
     },
-    ack: () => {
-      if (ackIsDue) return;
-      ackIsDue = true;
-      const waitMs = ackedAtMs + ackEveryMs - clock.nowMs();
-      if (waitMs <= 0) clock.soon(sendAck);
-      else clock.after(waitMs, sendAck);
+    ack,
+    reconnect: () => {
+      state.connection?.cut();
     },
-    reconnect,
     stop: () => {
       cancelWatch();
-      const open = connection;
-      connection = null;
+      state.connection = null;
+      // Cuts the connection as well.
       ended.abort();
-      open?.close();
     },
+  };
+};
+
+type State = { connection: Connection | null; heardAtMs: number };
+
+const follow = (options: SubscriberOptions, state: State, connection: Connection): Handlers => {
+  const { clock } = options;
+  state.connection = connection;
+  state.heardAtMs = clock.nowMs();
+  options.connected();
+  return {
+    message: (frame) => {
+      if (state.connection !== connection) return;
+      state.heardAtMs = clock.nowMs();
+      if (isControl(frame)) options.message(decodeMessage(toReaderSchema, frame));
+      else options.streamed(decodeStreamed(frame), frame.length);
+    },
+    closed: () => {
+      if (state.connection !== connection) return;
+      state.connection = null;
+      options.disconnected();
+    },
+  };
+};
+
+/** Acknowledges at the end of the turn, or a little later where one went out just before. */
+const createAcker = ({ clock, holding }: SubscriberOptions, state: State): (() => void) => {
+  let sentAtMs = clock.nowMs() - ackEveryMs;
+  let isDue = false;
+  const send = (): void => {
+    isDue = false;
+    sentAtMs = clock.nowMs();
+    const { epoch, version, bytes, complete } = holding;
+    if (complete) state.connection?.send(encodeMessage({ kind: "ack", epoch, version, bytes }));
+  };
+  return () => {
+    if (isDue) return;
+    isDue = true;
+    const waitMs = sentAtMs + ackEveryMs - clock.nowMs();
+    if (waitMs <= 0) clock.soon(send);
+    else clock.after(waitMs, send);
   };
 };
 

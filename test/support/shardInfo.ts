@@ -29,6 +29,8 @@ export type TestInfo = {
   readonly topology: () => Topology;
   /** Publishes a newer topology made of these shards; members are whoever is registered, home readers at shard 0. */
   readonly publish: (shards: readonly Shard[], assignments?: Readonly<Record<string, number>>) => void;
+  /** From the next topology on readers find this pod's replication port here. */
+  readonly replicationVia: (pod: string, port: number) => void;
   readonly close: () => Promise<void>;
 };
 export type TestSession = PodRef & {
@@ -59,8 +61,11 @@ export const shardOwnedBy = (
 export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
   const sessions = new Map<string, TestSession>();
   let count = from;
+  // Before the test has said who owns what there is nothing to tell, least of all that nobody owns anything.
+  let isPublished = false;
   let shards: readonly Shard[] = [];
   let assignments: Readonly<Record<string, number>> = {};
+  const replicationPorts = new Map<string, number>();
 
   const members = (): Member[] =>
     [...sessions.values()].flatMap(({ pod, incarnation, register, report }): Member[] =>
@@ -68,7 +73,11 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
         ? []
         : [
             {
-              ...{ pod, incarnation, home: register.home, address: register.address },
+              ...{ pod, incarnation, home: register.home },
+              address: {
+                ...register.address,
+                replication: replicationPorts.get(pod) ?? register.address.replication,
+              },
               ...{ node: register.node, zone: register.zone },
               state: report?.serving.kind === "nothing" ? "starting" : "serving",
               shard: assignments[pod] === undefined ? null : shardId(assignments[pod]),
@@ -81,6 +90,12 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
     shards,
     members: members(),
   });
+
+  const broadcast = (): void => {
+    count++;
+    const frame = encodeMessage({ kind: "topology", topology: topology() });
+    for (const { connection } of sessions.values()) connection.send(frame);
+  };
 
   const listener = await listen({
     host: "127.0.0.1",
@@ -101,8 +116,7 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
           const message = decodeMessage(fromShardSchema, frame);
           if (message.kind === "register") session.register = message;
           else session.report = message.report;
-          if (message.kind === "register" && count > 0)
-            connection.send(encodeMessage({ kind: "topology", topology: topology() }));
+          if (message.kind === "register" && isPublished) broadcast();
         },
         closed: () => {
           if (sessions.get(pod) === session) sessions.delete(pod);
@@ -118,22 +132,25 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
     registered: async (pod, not) => {
       await until(`${pod} to register`, () => {
         const session = sessions.get(pod);
-        return session?.report != null && session.register !== null && session.incarnation !== not;
+        return (
+          session !== undefined &&
+          session.report !== null &&
+          session.register !== null &&
+          session.incarnation !== not
+        );
       });
       const session = sessions.get(pod);
       if (session === undefined) throw new Error(`${pod} is gone again`);
       return session;
     },
     reported: async (pod, wanted) => {
-      let report: Report | null = null;
-      await until(
-        `${pod} to report as wanted`,
-        () => {
-          report = sessions.get(pod)?.report ?? null;
-          return report !== null && wanted(report);
-        },
-        () => JSON.stringify(report),
-      );
+      const newest = (): Report | null => sessions.get(pod)?.report ?? null;
+      const isWanted = (): boolean => {
+        const report = newest();
+        return report !== null && wanted(report);
+      };
+      await until(`${pod} to report as wanted`, isWanted, () => JSON.stringify(newest()));
+      const report = newest();
       if (report === null) throw new Error(`${pod} is gone again`);
       return report;
     },
@@ -141,9 +158,11 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
     publish: (to, toAssignments = assignments) => {
       shards = to;
       assignments = toAssignments;
-      count++;
-      const frame = encodeMessage({ kind: "topology", topology: topology() });
-      for (const { connection } of sessions.values()) connection.send(frame);
+      isPublished = true;
+      broadcast();
+    },
+    replicationVia: (pod, replicationPort) => {
+      replicationPorts.set(pod, replicationPort);
     },
     close: () => listener.close(),
   };

@@ -1,5 +1,6 @@
 import type { Address } from "../../core/topology.ts";
 import { shardOwnedBy, startTestInfo, type TestInfo } from "./shardInfo.ts";
+import { startProxy, type Proxy } from "./shardProxy.ts";
 import { startShardProcess, type ShardProcess } from "./shardProcess.ts";
 
 /** A writer that owns shard 0 and a reader that follows it, as real processes. */
@@ -7,6 +8,8 @@ export type ShardPair = {
   readonly info: TestInfo;
   readonly writer: ShardProcess;
   readonly reader: ShardProcess;
+  /** The link on which the reader reaches the writer. */
+  readonly link: Proxy;
   readonly writerAddress: Address;
   readonly readerAddress: Address;
   readonly stop: () => Promise<void>;
@@ -25,15 +28,17 @@ export const startPair = async (
   const reader = startShardProcess({ role: "reader", pod: readerPodName, ...common });
   const owner = await info.registered(writerPodName);
   await info.registered(readerPodName);
+  const link = await startProxy(addressOf(info, writerPodName).replication);
+  info.replicationVia(writerPodName, link.port);
   info.publish([shardOwnedBy(owner)], { [readerPodName]: 0 });
   await info.reported(writerPodName, ({ serving }) => serving.kind === "owner");
   await streaming(info);
   return {
-    ...{ info, writer, reader },
+    ...{ info, writer, reader, link },
     writerAddress: addressOf(info, writerPodName),
     readerAddress: addressOf(info, readerPodName),
     stop: async () => {
-      await Promise.all([writer.kill(), reader.kill(), info.close()]);
+      await Promise.all([writer.kill(), reader.kill(), info.close(), link.close()]);
     },
   };
 };
@@ -46,4 +51,11 @@ export const addressOf = (info: TestInfo, pod: string): Address => {
   const address = info.sessions.get(pod)?.register?.address;
   if (address === undefined) throw new Error(`${pod} is not registered`);
   return address;
+};
+
+/** One figure of a process's /metrics; `labels` as they are printed, with braces. 0 where it is not there. */
+export const metric = async ({ host, http }: Address, name: string, labels = ""): Promise<number> => {
+  const page = await (await fetch(`http://${host}:${http}/metrics`)).text();
+  const line = page.split("\n").find((one) => one.startsWith(`${name}${labels} `));
+  return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(" ") + 1));
 };

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,6 @@ export type ShardProcess = {
   readonly pod: string;
   readonly child: ChildProcess;
   readonly log: () => string;
-  /** Resident memory in bytes. */
   readonly signal: (signal: NodeJS.Signals) => void;
   /** Exit code, null after a signal that it did not handle. */
   readonly ended: Promise<number | null>;
@@ -70,4 +69,10 @@ export const startShardProcess = (options: {
       await ended;
     },
   };
+};
+
+/** Resident memory of a process. */
+export const residentBytes = ({ child }: ShardProcess): number => {
+  const pages = readFileSync(`/proc/${child.pid ?? "self"}/statm`, "utf8").split(" ")[1];
+  return Number(pages) * 4096;
 };
