@@ -5,6 +5,7 @@ import type { Shell } from "./commands.ts";
 import { exitCodeOf, exitCodes } from "./exit.ts";
 import { writeFailure, type Output } from "./output.ts";
 import { durationMs, settingsOf, type Environment, type Options, type Settings } from "./settings.ts";
+import { addUp } from "./upCommand.ts";
 
 /** Where a line of words is run: from the command line, or again and again from the prompt. */
 export type Surroundings = {
@@ -80,6 +81,7 @@ const programOf = (around: Surroundings, ended: Ended): Command => {
   if (prompt === undefined) {
     program.command("exit").alias("quit").description("leaves the prompt (so does Ctrl-D)");
   } else {
+    addUp(program, output, ended);
     program.addHelpText("after", teaching).allowExcessArguments();
     program.action(async (): Promise<void> => {
       const [word] = program.args;
