@@ -1,0 +1,213 @@
+import test from "ava";
+import fc from "fast-check";
+import { slotCount } from "../../../core/ids.ts";
+import { countSlots } from "../../../core/topology.ts";
+import type { Observed, Ownership, Plan } from "../../../operator/plan/model.ts";
+import { plan } from "../../../operator/plan/plan.ts";
+import {
+  carriedOut,
+  clusterOf,
+  observedOf,
+  podOf,
+  readersByShard,
+  sessionOf,
+  type NodeOf,
+} from "../../support/planWorld.ts";
+
+const anywhere: NodeOf = () => ["", ""];
+const spread =
+  (nodes: number): NodeOf =>
+  (pod) => {
+    const node = Buffer.from(pod).reduce((sum, byte) => (sum * 31 + byte) % 9973, 7) % nodes;
+    return [`node-${node}`, `zone-${node % 3}`];
+  };
+
+/** Plans and carries out until a plan changes nothing; fails where that takes too long. */
+const settle = (start: Observed, nodeOf: NodeOf): { observed: Observed; last: Plan } => {
+  let observed = start;
+  for (let round = 0; round < 10; round++) {
+    const next = plan(observed);
+    if (next.ownership === observed.ownership && sameWorkload(next, observed))
+      return { observed, last: next };
+    observed = carriedOut(observed, next, nodeOf);
+  }
+  throw new Error("the plan did not come to rest within 10 rounds");
+};
+const sameWorkload = ({ workload }: Plan, { workload: before }: Observed): boolean =>
+  JSON.stringify(workload) === JSON.stringify(before);
+
+const slotOwners = ({ shards }: Ownership): number[] => {
+  const owners = new Array<number>(slotCount).fill(0);
+  for (const { slots } of shards)
+    for (const [from, to] of slots) for (let s = from; s <= to; s++) owners[s] = (owners[s] ?? 0) + 1;
+  return owners;
+};
+
+const scaling = fc.array(
+  fc.record({ writers: fc.integer({ min: 1, max: 9 }), readers: fc.integer({ min: 0, max: 30 }) }),
+  {
+    minLength: 1,
+    maxLength: 8,
+  },
+);
+
+test("the first plan shares the slots out evenly, in ranges, and owns nothing yet", (t) => {
+  const { ownership, workload, refusals } = plan(observedOf(clusterOf(3, 6)));
+  t.deepEqual(
+    ownership.shards.map(({ slots }) => slots),
+    [[[0, 5460]], [[5461, 10921]], [[10922, 16383]]] as never,
+  );
+  t.deepEqual(
+    ownership.shards.map(({ epoch, owner }) => [epoch, owner]),
+    [
+      [0, null],
+      [0, null],
+      [0, null],
+    ] as never,
+  );
+  t.deepEqual([workload, refusals, ownership.assignments], [{ writers: 3, readers: 6 }, [], []]);
+});
+
+test("whatever is scaled, the plan comes to rest: every slot owned once, readers level, epochs never back, moves fewest", (t) => {
+  fc.assert(
+    fc.property(scaling, fc.integer({ min: 1, max: 6 }), (steps, nodes) => {
+      const nodeOf = spread(nodes);
+      let observed = observedOf(clusterOf(1, 0));
+      for (const [i, { writers, readers }] of steps.entries()) {
+        const before = observed.ownership;
+        observed = { ...observed, cluster: { ...clusterOf(writers, readers), generation: i + 1 } };
+        const settled = settle(observed, nodeOf);
+        observed = settled.observed;
+        const { ownership } = settled.last;
+
+        if (!slotOwners(ownership).every((owners) => owners === 1))
+          throw new Error("a slot is not owned once");
+        const withSlots = ownership.shards.filter(({ slots }) => countSlots(slots) > 0);
+        const readersOf = readersByShard(ownership);
+        const counts = withSlots.map(({ id }) => readersOf.get(id)?.length ?? 0);
+        if (counts.reduce((a, b) => a + b, 0) !== readers) throw new Error("a reader has no shard");
+        if (Math.max(...counts) - Math.min(...counts) > 1) throw new Error(`not level: ${counts.join(" ")}`);
+        for (const shard of before?.shards ?? []) {
+          const after = ownership.shards[shard.id];
+          if (after === undefined) {
+            if (countSlots(shard.slots) > 0) throw new Error("a shard with slots was removed");
+          } else if (after.epoch < shard.epoch) throw new Error("an epoch went back");
+        }
+        if (before !== null) checkFewestMoves(before, ownership, readers);
+        t.is(settled.last.refusals.length > 0, settled.last.workload.writers > writers);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+/** Kept readers that changed their shard are no more than what the old shares had above the new ones. */
+const checkFewestMoves = (before: Ownership, after: Ownership, readers: number): void => {
+  const now = new Map(after.assignments.map(({ pod, shard }) => [pod, shard]));
+  const kept = before.assignments.filter(({ pod }) => now.has(pod));
+  const moved = kept.filter(({ pod, shard }) => now.get(pod) !== shard).length;
+  const shards = after.shards.filter(({ slots }) => countSlots(slots) > 0).map(({ id }) => id);
+  const counts = shards.map((id) => kept.filter(({ shard }) => shard === id).length).sort((a, b) => b - a);
+  const share = Math.floor(readers / shards.length);
+  const larger = readers % shards.length;
+  const needed = counts.reduce((sum, count, i) => sum + Math.max(0, count - share - (i < larger ? 1 : 0)), 0);
+  if (moved !== needed) throw new Error(`${moved} readers moved, ${needed} were needed`);
+};
+
+test("fewer writers are refused while they own slots; the message says what to set", (t) => {
+  const { observed } = settle(observedOf(clusterOf(3, 3)), anywhere);
+  const { workload, ownership, refusals } = plan({ ...observed, cluster: clusterOf(1, 3) });
+  t.is(workload.writers, 3);
+  t.is(ownership, observed.ownership);
+  t.deepEqual(refusals, [
+    {
+      reason: "WriterOwnsSlots",
+      message:
+        "Cannot go down to 1 writers: demo-write-1 and demo-write-2 own 10923 slots, and moving slots to other writers comes with resharding; set spec.writers to 3 or more",
+    },
+  ]);
+});
+
+test("more writers are shards without slots, which go again when they are not wanted", (t) => {
+  const { observed } = settle(observedOf(clusterOf(2, 2)), anywhere);
+  const more = settle({ ...observed, cluster: clusterOf(4, 2) }, anywhere);
+  t.deepEqual(
+    more.last.ownership.shards.map(({ slots }) => countSlots(slots)),
+    [8192, 8192, 0, 0],
+  );
+  t.deepEqual([...readersByShard(more.last.ownership).keys()], [0, 1]);
+  const fewer = settle({ ...more.observed, cluster: clusterOf(2, 2) }, anywhere);
+  t.deepEqual(fewer.last.workload, { writers: 2, readers: 2 });
+  t.is(fewer.last.ownership.shards.length, 2);
+});
+
+test("readers go off their owner's node, then off its zone, where there is a choice", (t) => {
+  const nodes: NodeOf = (pod) => {
+    const i = Number(pod.at(-1)) % 3;
+    return [`node-${i}`, `zone-${i}`];
+  };
+  const { last } = settle(observedOf(clusterOf(3, 6)), nodes);
+  for (const { pod, shard } of last.ownership.assignments) {
+    t.not(nodes(pod)[0], nodes(`demo-write-${shard}`)[0], `${pod} stands beside its owner`);
+  }
+});
+
+test("readers that come one by one are exchanged while they are empty, so that none has to stand beside its owner", (t) => {
+  const node = (pod: string): string => `node-${pod.at(-1) ?? ""}`;
+  const start = observedOf(clusterOf(3, 3));
+  let { ownership } = plan(start);
+  const names = ["demo-write-0", "demo-write-1", "demo-write-2", "demo-read-0", "demo-read-1", "demo-read-2"];
+  for (let there = 1; there <= names.length; there++) {
+    const sessions = names.slice(0, there).map((pod) => sessionOf(pod, { node: node(pod) }));
+    ownership = plan({ ...start, workload: { writers: 3, readers: 3 }, sessions, ownership }).ownership;
+  }
+  t.is(ownership.assignments.length, 3);
+  t.deepEqual(
+    ownership.assignments.filter(({ pod, shard }) => node(pod) === `node-${shard}`),
+    [],
+  );
+});
+
+test("a pod whose node is not known yet, and that does not run, waits for its shard", (t) => {
+  const start = plan(observedOf(clusterOf(1, 2))).ownership;
+  const pods = [podOf("demo-write-0", "a"), podOf("demo-read-0", "b"), podOf("demo-read-1")];
+  const { ownership } = plan(observedOf(clusterOf(1, 2), { ownership: start, pods }));
+  t.deepEqual(
+    ownership.assignments.map(({ pod }) => pod),
+    ["demo-read-0"],
+  );
+});
+
+test("planning is near linear: 10 times the cluster looks at no more than 13 times as much", (t) => {
+  const work = (shards: number, readers: number): number => {
+    const { observed } = settle(observedOf(clusterOf(shards, readers)), spread(50));
+    let looks = 0;
+    const counted = <T extends object>(object: T): T =>
+      new Proxy(object, {
+        get: (target, name, receiver): unknown => {
+          looks++;
+          const value: unknown = Reflect.get(target, name, receiver);
+          return typeof value === "object" && value !== null && !(value instanceof Uint8Array)
+            ? counted(value)
+            : value;
+        },
+      });
+    // Half of the readers are new, a tenth goes.
+    const before = observed.ownership;
+    if (before === null) throw new Error("no ownership");
+    const assignments = before.assignments.filter((_, i) => i % 2 === 0);
+    const cluster = clusterOf(shards, readers * 0.9);
+    const startMs = performance.now();
+    plan({ ...counted({ ...observed, ownership: { ...before, assignments } }), cluster });
+    t.log(
+      `${shards} shards, ${readers} readers: ${looks} looks, ${(performance.now() - startMs).toFixed(0)} ms counted`,
+    );
+    const real = performance.now();
+    plan({ ...observed, ownership: { ...before, assignments }, cluster });
+    t.log(`uncounted: ${(performance.now() - real).toFixed(1)} ms`);
+    return looks;
+  };
+  const small = work(100, 1_000);
+  const large = work(1_000, 10_000);
+  t.true(large <= small * 13, `${small} looks grew to ${large}`);
+});

@@ -1,0 +1,146 @@
+import { epoch, shardId, version } from "../../core/ids.ts";
+import type { Report } from "../../core/message.ts";
+import type { Observed, Ownership, Plan, Pod, Session } from "../../operator/plan/model.ts";
+import { ordinalOf, readerPod, writerPod, type ShardCluster } from "../../operator/shardCluster.ts";
+
+/** A cluster as the plan sees it, with everything that tests do not care about filled in. */
+export const clusterOf = (writers: number, readers: number, name = "demo"): ShardCluster => ({
+  namespace: "default",
+  name,
+  uid: "uid-1",
+  generation: 1,
+  spec: {
+    writers,
+    readers,
+    image: "",
+    reads: { lagMsMax: 2000 },
+    storage: { ephemeral: true },
+    template: {
+      labels: {},
+      annotations: {},
+      nodeSelector: {},
+      tolerations: [],
+      affinity: null,
+      resources: null,
+      imagePullPolicy: null,
+      imagePullSecrets: [],
+      priorityClassName: "",
+    },
+  },
+});
+
+export type Serving = Report["serving"];
+export const owning = (shard: number, at: number): Serving => ({
+  kind: "owner",
+  shard: shardId(shard),
+  epoch: epoch(at),
+});
+export const reading = (
+  shard: number,
+  state: "connecting" | "copying" | "streaming",
+  lagMs = 0,
+): Serving => ({
+  kind: "reader",
+  shard: shardId(shard),
+  epoch: epoch(1),
+  state,
+  copied: 0,
+  copyTotal: 0,
+  lag: { versions: 0, bytes: 0, ms: lagMs },
+});
+
+export type SessionFields = {
+  readonly incarnation?: string;
+  readonly serving?: Serving;
+  readonly version?: number;
+  readonly leaving?: boolean;
+  readonly node?: string;
+  readonly zone?: string;
+  readonly ageMs?: number;
+};
+
+export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
+  const {
+    incarnation = "first",
+    serving = { kind: "nothing" },
+    leaving = false,
+    node = "",
+    zone = "",
+  } = fields;
+  const home = pod.includes("-write-") ? "writer" : "reader";
+  return {
+    pod,
+    incarnation,
+    ageMs: fields.ageMs ?? 60_000,
+    registered: { home, node, zone, address: { host: "10.0.0.1", client: 1, replication: 2, http: 3 } },
+    report: {
+      pod,
+      incarnation,
+      home,
+      serving,
+      leaving,
+      version: version(fields.version ?? 0),
+      keys: 0,
+      bytes: 0,
+      readers: [],
+    },
+  };
+};
+
+export const podOf = (name: string, node = "", zone = ""): Pod => ({
+  name,
+  home: name.includes("-write-") ? "writer" : "reader",
+  ordinal: ordinalOf(name),
+  node,
+  zone,
+  deleting: false,
+  problem: null,
+});
+
+export const observedOf = (cluster: ShardCluster, seen: Partial<Observed> = {}): Observed => ({
+  cluster,
+  ownership: null,
+  pods: [],
+  sessions: [],
+  workload: null,
+  leadingMs: 60_000,
+  ...seen,
+});
+
+/** What is seen after a plan was carried out and everybody did what it said. Readers that follow a shard hold its data. */
+export const carriedOut = (observed: Observed, { ownership, workload }: Plan, nodeOf: NodeOf): Observed => {
+  const { name } = observed.cluster;
+  const names = [
+    ...Array.from({ length: workload.writers }, (_, i) => writerPod(name, i)),
+    ...Array.from({ length: workload.readers }, (_, i) => readerPod(name, i)),
+  ];
+  return {
+    ...observed,
+    ownership,
+    workload,
+    pods: names.map((pod) => podOf(pod, ...nodeOf(pod))),
+    sessions: names.map((pod) => runningSession(pod, ownership, nodeOf)),
+  };
+};
+/** Node and zone of a pod. */
+export type NodeOf = (pod: string) => readonly [node: string, zone: string];
+
+const runningSession = (pod: string, ownership: Ownership, nodeOf: NodeOf): Session => {
+  const [node, zone] = nodeOf(pod);
+  const owned = ownership.shards.find(({ owner }) => owner?.pod === pod);
+  const assigned = ownership.assignments.find((assignment) => assignment.pod === pod);
+  if (owned !== undefined) {
+    return sessionOf(pod, { node, zone, version: 7, serving: owning(owned.id, owned.epoch) });
+  }
+  if (assigned === undefined) return sessionOf(pod, { node, zone });
+  return sessionOf(pod, { node, zone, version: 7, serving: reading(assigned.shard, "streaming") });
+};
+
+export type Readers = ReadonlyMap<number, readonly string[]>;
+/** Readers by shard. */
+export const readersByShard = (ownership: Ownership): Readers => {
+  const readers = new Map<number, string[]>();
+  for (const { pod, shard } of ownership.assignments)
+    readers.set(shard, [...(readers.get(shard) ?? []), pod]);
+  return readers;
+};
