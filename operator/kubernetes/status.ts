@@ -16,7 +16,7 @@ export const createStatusWriter = (api: Api, clock: Clock): StatusWriter => {
     write: async (cluster, status, previous) => {
       const last = written.get(cluster.uid);
       const facts = JSON.stringify(withoutFigures(status));
-      const whole = JSON.stringify(status);
+      const whole = JSON.stringify(withCoarseLag(status));
       if (last?.whole === whole) return;
       if (last?.facts === facts && clock.nowMs() - last.atMs < figuresMs) return;
       const conditions = dated(status, last?.conditions ?? previous, isoTime(clock.wallMs()));
@@ -53,6 +53,12 @@ type Written = {
   readonly conditions: readonly StoredCondition[];
   readonly atMs: number;
 };
+
+/** Whole seconds: the noise of an idle cluster is not news. */
+const withCoarseLag = (status: ShardClusterStatus): unknown => ({
+  ...status,
+  shards: status.shards.map((shard) => ({ ...shard, lagMs: Math.floor(shard.lagMs / 1000) })),
+});
 
 const withoutFigures = (status: ShardClusterStatus): unknown => ({
   ...status,
