@@ -41,8 +41,11 @@ const defaults: LeaseTimes = { durationMs: 15_000, renewMs: 10_000, retryMs: 2_0
 
 const infoAnnotation = "edis.dev/info";
 const httpAnnotation = "edis.dev/http";
-/** Terms begin at the minutes since 1970: a Lease that somebody deleted must not bring terms back that shards have seen. */
-const firstTerm = (clock: Clock): number => Math.floor(clock.wallMs() / 60_000);
+/**
+ * Terms begin at the count of 10 seconds since 1970, as the field has 31 bits: a Lease that somebody deleted must not bring
+ * terms back that shards have seen.
+ */
+const firstTerm = (clock: Clock): number => Math.floor(clock.wallMs() / 10_000);
 
 const lease = v.object({
   metadata: v.object({

@@ -70,6 +70,14 @@ const deployment = (image: string): Manifest => ({
           runAsGroup: 65_532,
           seccompProfile: { type: "RuntimeDefault" },
         },
+        topologySpreadConstraints: [
+          {
+            maxSkew: 1,
+            topologyKey: "kubernetes.io/hostname",
+            whenUnsatisfiable: "ScheduleAnyway",
+            labelSelector: { matchLabels: selector },
+          },
+        ],
         containers: [container(image)],
       },
     },
