@@ -1,5 +1,4 @@
-import { monitorEventLoopDelay } from "node:perf_hooks";
-import { Counter, Gauge, Registry } from "prom-client";
+import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 import type { Report } from "../core/message.ts";
 import type { Routes } from "../net/http.ts";
 import { textPage } from "../net/http.ts";
@@ -61,6 +60,8 @@ type Sample = { readonly labels: Record<string, string>; readonly value: number 
 
 const createRegistry = ({ report, counters, ports }: HealthOptions): Registry => {
   const registry = new Registry();
+  // Memory, processor time, event loop delay, garbage collection of the process.
+  collectDefaultMetrics({ register: registry });
   const gauge = (name: string, help: string, read: () => readonly Sample[]): void => {
     const labelNames = labelsOf[name] ?? [];
     const metric: Gauge = new Gauge({
@@ -114,18 +115,6 @@ const createRegistry = ({ report, counters, ports }: HealthOptions): Registry =>
   replicationCounters(counters, (name, help, value) => {
     counter(name, help, () => only(value()));
   });
-  const delay = monitorEventLoopDelay({ resolution: 10 });
-  delay.enable();
-  gauge("edis_shard_event_loop_delay_seconds", "Delay of the event loop since the last scrape.", () => {
-    const seconds = (ns: number): number => (Number.isFinite(ns) ? ns / 1e9 : 0);
-    const samples = [
-      { labels: { quantile: "0.5" }, value: seconds(delay.percentile(50)) },
-      { labels: { quantile: "0.99" }, value: seconds(delay.percentile(99)) },
-      { labels: { quantile: "1" }, value: seconds(delay.max) },
-    ];
-    delay.reset();
-    return samples;
-  });
   return registry;
 };
 
@@ -133,7 +122,6 @@ const labelsOf: Readonly<Record<string, string[]>> = {
   edis_shard_requests_total: ["kind", "outcome"],
   edis_shard_connections: ["port"],
   edis_shard_refusals_total: ["port", "code"],
-  edis_shard_event_loop_delay_seconds: ["quantile"],
 };
 
 const replicationCounters = (

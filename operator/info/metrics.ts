@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { ErrorCode } from "../../core/errors.ts";
 import { countSlots } from "../../core/topology.ts";
 import type { ClusterView } from "./info.ts";
@@ -18,7 +18,10 @@ export type MetricSources = {
 
 /** Figures that are states are read when somebody asks for them; nothing is kept twice. */
 export const createMetrics = (sources: MetricSources): Metrics => {
-  const registers = [new Registry()];
+  const register = new Registry();
+  const registers = [register];
+  // Memory, processor time, event loop delay, garbage collection of the process.
+  collectDefaultMetrics({ register });
   const gauge = <Label extends string>(
     { name, help, labelNames }: { name: string; help: string; labelNames: readonly Label[] },
     collect: (gauge: Gauge<Label>) => void,
@@ -37,6 +40,16 @@ export const createMetrics = (sources: MetricSources): Metrics => {
   stateGauges(gauge, sources);
   clusterGauges(gauge, sources.clusters);
 
+  new Counter({
+    name: "edis_info_refusals_total",
+    help: "Connections refused or cut off, by error code.",
+    labelNames: ["code"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [code, count] of sources.refusals()) this.inc({ code }, count);
+    },
+  });
   const seconds = new Histogram({
     name: "edis_operator_reconcile_seconds",
     help: "How long a reconcile took.",
@@ -51,7 +64,7 @@ export const createMetrics = (sources: MetricSources): Metrics => {
     registers,
   });
   return {
-    text: async () => (await Promise.all(registers.map((registry) => registry.metrics()))).join("\n"),
+    text: () => register.metrics(),
     reconciled: (cluster, took, failed) => {
       seconds.observe({ cluster }, took);
       if (failed) errors.inc({ cluster });
@@ -64,23 +77,13 @@ type MakeGauge = <Label extends string>(
   collect: (gauge: Gauge<Label>) => void,
 ) => void;
 
-const stateGauges = (gauge: MakeGauge, { leads, refusals, connections }: MetricSources): void => {
+const stateGauges = (gauge: MakeGauge, { leads, connections }: MetricSources): void => {
   gauge({ name: "operator_leads", help: "1 while this operator leads.", labelNames: [] }, (self) => {
     self.set(leads() ? 1 : 0);
   });
   gauge({ name: "info_connections", help: "Open connections at the info port.", labelNames: [] }, (self) => {
     self.set(connections());
   });
-  gauge(
-    {
-      name: "info_refused_connections",
-      help: "Connections refused or cut off since the start, by error code.",
-      labelNames: ["code"],
-    },
-    (self) => {
-      for (const [code, count] of refusals()) self.set({ code }, count);
-    },
-  );
 };
 
 const clusterGauges = (gauge: MakeGauge, clusters: MetricSources["clusters"]): void => {

@@ -176,9 +176,9 @@ const visit = async (
     timeoutMs: 20_000,
     opened: () => ({ message: () => undefined, closed: close }),
   });
-  // Several in flight, so that what stands behind a bad frame is exercised too.
+  // Two in flight, so that a frame behind a bad one is met too; more would mostly be sent into closed connections.
   while (connection.isOpen() && outcome.sent < frames) {
-    for (let i = 0; i < 8; i++) {
+    for (let i = 0; i < 2; i++) {
       outcome.sent++;
       connection.send(hostileFrame(random));
     }
