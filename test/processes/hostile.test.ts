@@ -9,7 +9,7 @@ import { attack, type Attack } from "../support/hostile.ts";
 import { until } from "../support/net.ts";
 
 // How many frames each port gets. EDIS_HOSTILE_FRAMES=100000 is the long run; its figures stand in docs/guarantees.md.
-const frames = Number(process.env["EDIS_HOSTILE_FRAMES"] ?? "3000");
+const frames = Number(process.env["EDIS_HOSTILE_FRAMES"] ?? "1000");
 const heapMb = 128;
 
 type Page = { readonly clusters: readonly Cluster[] };
@@ -34,7 +34,9 @@ test("hostile frames at every port close connections and never a process", async
   const writer = memberOf(before, "demo-write-0");
   const reader = memberOf(before, "demo-read-0");
   const client = await connect({ info: `ws://127.0.0.1:${infoPort}` });
-  t.teardown(() => client.close());
+  t.teardown(() => {
+    client.close();
+  });
   await client.set("before", "kept");
 
   const ports: [string, Omit<Attack, "seed" | "frames">][] = [
