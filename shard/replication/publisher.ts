@@ -1,7 +1,12 @@
 import type { Clock } from "../../core/clock.ts";
 import { EdisError, type ErrorCode } from "../../core/errors.ts";
 import { version, type Version } from "../../core/ids.ts";
-import { copyAheadBytesMax, readersPerShardMax, unsentBytesPerReaderMax } from "../../core/limits.ts";
+import {
+  backlogBytesMax,
+  copyAheadBytesMax,
+  readersPerShardMax,
+  unsentBytesPerReaderMax,
+} from "../../core/limits.ts";
 import type { Logger } from "../../core/logger.ts";
 import {
   decodeMessage,
@@ -49,6 +54,24 @@ export type PublisherOptions = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly counters: PublisherCounters;
+  readonly limits?: PublisherLimits;
+};
+/** Bytes; smaller ones than usual bring a test to the edges sooner. */
+export type PublisherLimits = {
+  readonly backlog: number;
+  /** Sent to a streaming reader and not taken, before it is fed from the backlog. */
+  readonly unsent: number;
+  /** The same for one that is fed, before it has to take some. */
+  readonly ahead: number;
+  /** Entries per copying reader and turn of the event loop. */
+  readonly entriesPerTurn: number;
+};
+/** 64 KiB of entries are less than a millisecond of work. */
+const usualLimits: PublisherLimits = {
+  backlog: backlogBytesMax,
+  unsent: unsentBytesPerReaderMax,
+  ahead: copyAheadBytesMax,
+  entriesPerTurn: 64 * 1024,
 };
 export type PublisherCounters = { sentBytes: number; copiesServed: number; resyncsServed: number };
 
@@ -68,12 +91,13 @@ type Source = {
   unsentFrom: Version;
   samples: Samples;
   readonly peers: Set<Peer>;
+  readonly limits: PublisherLimits;
 };
 
 const markEveryMs = 100;
 
 export const createPublisher = (options: PublisherOptions): Publisher => {
-  const { clock } = options;
+  const { clock, limits = usualLimits } = options;
   const encoder = createRecordEncoder();
   let source: Source | null = null;
   let flushing = false;
@@ -94,10 +118,10 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
   };
   clock.every(markEveryMs, () => {
     if (source === null) return;
-    const { holding, peers } = source;
+    const { holding } = source;
     source.samples = withSample(source.samples, holding.version, clock.nowMs());
     if (flush(source, options)) wake();
-    for (const peer of peers) mark(peer, holding);
+    for (const peer of source.peers) mark(source, peer);
   });
 
   return {
@@ -116,8 +140,8 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     serve: (holding) => {
       stop(new EdisError("not-serving", "Cannot go on with this copy: what is served here has changed"));
       source = {
-        ...{ holding, backlog: createBacklog(holding.version, holding.bytes) },
-        ...{ unsentFrom: version(holding.version + 1), samples: [], peers: new Set() },
+        ...{ holding, backlog: createBacklog(holding.version, holding.bytes, limits.backlog) },
+        ...{ unsentFrom: version(holding.version + 1), samples: [], peers: new Set(), limits },
       };
     },
     stop,
@@ -182,14 +206,11 @@ const statusOf = ({ holding, peers, samples }: Source, nowMs: number): readonly 
     lag: lagBehind(holding, acked, { samples, nowMs }),
   }));
 
-/** Entries per copying reader and turn of the event loop: less than a millisecond of work. */
-const entriesBytesPerTurn = 64 * 1024;
-
 /** A process that follows the shard itself keeps no backlog while nobody copies from it. */
 const catchBacklogUp = (source: Source): void => {
-  const { holding, backlog } = source;
+  const { holding, backlog, limits } = source;
   if (backlog.newest() === holding.version) return;
-  source.backlog = createBacklog(holding.version, holding.bytes);
+  source.backlog = createBacklog(holding.version, holding.bytes, limits.backlog);
   source.unsentFrom = version(holding.version + 1);
 };
 
@@ -230,7 +251,7 @@ const take = (
       const bytes = backlog.bytesAt(message.version);
       send(peer, { kind: "continue", ...headOf(holding), version: message.version, bytes });
       peer.acked = { version: message.version, bytes };
-      mark(peer, holding);
+      mark(source, peer);
       return;
     }
   }
@@ -258,8 +279,8 @@ const send = ({ connection }: Peer, message: ToReader): void => {
   connection.send(encodeMessage(message));
 };
 
-const mark = (peer: Peer, { epoch, version, bytes }: Holding): void => {
-  if (peer.progress.kind === "probing" || peer.connection.unsentBytes() > unsentBytesPerReaderMax) return;
+const mark = ({ holding: { epoch, version, bytes }, limits }: Source, peer: Peer): void => {
+  if (peer.progress.kind === "probing" || peer.connection.unsentBytes() > limits.unsent) return;
   send(peer, { kind: "mark", epoch, version, bytes });
 };
 
@@ -276,7 +297,7 @@ const flush = (source: Source, options: PublisherOptions): boolean => {
 
 /** One frame for all who keep up. */
 const sendNewest = (source: Source, counters: PublisherCounters): void => {
-  const { holding, backlog, peers } = source;
+  const { holding, backlog, peers, limits } = source;
   let from = source.unsentFrom;
   source.unsentFrom = version(holding.version + 1);
   if (peers.size === 0) return;
@@ -286,7 +307,7 @@ const sendNewest = (source: Source, counters: PublisherCounters): void => {
     const { frame, next } = backlog.frame(from);
     for (const peer of peers) {
       if (peer.progress.kind !== "streaming") continue;
-      if (peer.progress.next !== from || peer.connection.unsentBytes() > unsentBytesPerReaderMax) {
+      if (peer.progress.next !== from || peer.connection.unsentBytes() > limits.unsent) {
         peer.progress = { kind: "catchingUp", next: peer.progress.next };
       } else {
         peer.connection.send(frame);
@@ -300,9 +321,10 @@ const sendNewest = (source: Source, counters: PublisherCounters): void => {
 
 /** Moves one reader on that does not stream, a little. Answers whether it can take more at once. */
 const feed = (source: Source, peer: Peer, { counters, logger }: PublisherOptions): boolean => {
-  const { holding, backlog } = source;
+  const { holding, backlog, limits } = source;
   const { connection, progress } = peer;
-  if (progress.kind === "probing") return false;
+  // One that takes nothing is left alone, whatever it has missed meanwhile: it costs nothing more.
+  if (progress.kind === "probing" || connection.unsentBytes() >= limits.ahead) return false;
   let next: Version = progress.next;
   if (next < backlog.first()) {
     logger.warn(
@@ -314,7 +336,7 @@ const feed = (source: Source, peer: Peer, { counters, logger }: PublisherOptions
   }
   // Records first: an entry shows the newest state, so the reader has to be there before the copy can end.
   while (next <= holding.version) {
-    if (connection.unsentBytes() >= copyAheadBytesMax) return false;
+    if (connection.unsentBytes() >= limits.ahead) return false;
     const piece = backlog.frame(next);
     connection.send(piece.frame);
     counters.sentBytes += piece.frame.length;
@@ -325,15 +347,15 @@ const feed = (source: Source, peer: Peer, { counters, logger }: PublisherOptions
     peer.progress = { kind: "streaming", next };
     return false;
   }
-  if (connection.unsentBytes() >= copyAheadBytesMax) return false;
-  const { frame, done } = encodeEntries(peer.walk, entriesBytesPerTurn);
+  if (connection.unsentBytes() >= limits.ahead) return false;
+  const { frame, done } = encodeEntries(peer.walk, limits.entriesPerTurn);
   if (frame.length > 0) connection.send(frame);
   counters.sentBytes += frame.length;
   if (!done) return true;
   peer.walk = null;
   peer.progress = { kind: "streaming", next };
   send(peer, { kind: "copied", version: holding.version });
-  mark(peer, holding);
+  mark(source, peer);
   logger.info({ reader: peer.pod, version: holding.version }, "full copy sent");
   return false;
 };

@@ -132,12 +132,8 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
     registered: async (pod, not) => {
       await until(`${pod} to register`, () => {
         const session = sessions.get(pod);
-        return (
-          session !== undefined &&
-          session.report !== null &&
-          session.register !== null &&
-          session.incarnation !== not
-        );
+        if (session === undefined || session.incarnation === not) return false;
+        return session.report !== null && session.register !== null;
       });
       const session = sessions.get(pod);
       if (session === undefined) throw new Error(`${pod} is gone again`);

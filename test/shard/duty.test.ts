@@ -1,0 +1,50 @@
+import test from "ava";
+import { epoch, mapVersion, revision, shardId, slot, term } from "../../core/ids.ts";
+import { indexTopology, type Member, type Shard } from "../../core/topology.ts";
+import { dutyOf } from "../../shard/duty.ts";
+
+const member = (pod: string, more: Partial<Member> = {}): Member => ({
+  ...{ pod, incarnation: "1", home: "writer", shard: null, state: "serving", node: "", zone: "" },
+  address: { host: "127.0.0.1", client: 1, replication: 2, http: 3 },
+  ...more,
+});
+const owned: Shard = {
+  ...{ id: shardId(0), epoch: epoch(3), phase: { kind: "stable" }, slots: [[slot(0), slot(16383)]] },
+  owner: { pod: "w0", incarnation: "1" },
+};
+const duty = (members: readonly Member[], shard: Shard, self: { pod: string; incarnation: string }) =>
+  dutyOf(
+    indexTopology({
+      ...{ clusterId: "c", cluster: "n/c", term: term(1), revision: revision(1), mapVersion: mapVersion(1) },
+      ...{ lagMsMax: 1_000, shards: [shard], members },
+    }),
+    self,
+  );
+const w0 = member("w0");
+const r0 = member("r0", { home: "reader", shard: shardId(0) });
+
+test("the process that is named owner owns; another start of its pod does not", (t) => {
+  t.deepEqual(duty([w0, r0], owned, w0), { kind: "own", shard: shardId(0), epoch: epoch(3) });
+  t.deepEqual(duty([w0, r0], owned, { pod: "w0", incarnation: "2" }), { kind: "nothing" });
+});
+
+test("a reader follows the owner of its shard, and waits while that is not there", (t) => {
+  t.deepEqual(duty([w0, r0], owned, r0), { kind: "follow", shard: shardId(0), source: w0 });
+  const replaced = member("w0", { incarnation: "2" });
+  t.deepEqual(duty([replaced, r0], owned, r0), { kind: "follow", shard: shardId(0), source: null });
+  t.deepEqual(duty([w0, r0], owned, { pod: "r0", incarnation: "0" }), { kind: "nothing" });
+});
+
+test("a process that is being restored follows the named reader", (t) => {
+  const target = { pod: "w0", incarnation: "2" };
+  const restoring: Shard = { ...owned, phase: { kind: "restoring", target, from: "r0" } };
+  const members = [member("w0", { incarnation: "2" }), r0];
+  t.deepEqual(duty(members, restoring, target), { kind: "follow", shard: shardId(0), source: r0 });
+  t.deepEqual(duty(members, restoring, r0), { kind: "follow", shard: shardId(0), source: null });
+});
+
+test("a writer without a shard, and a reader of a shard that is not there, have nothing to do", (t) => {
+  t.deepEqual(duty([member("w1")], owned, { pod: "w1", incarnation: "1" }), { kind: "nothing" });
+  const lost = member("r1", { home: "reader", shard: shardId(7) });
+  t.deepEqual(duty([lost], owned, lost), { kind: "nothing" });
+});

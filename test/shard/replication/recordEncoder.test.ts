@@ -1,0 +1,83 @@
+import test from "ava";
+import fc from "fast-check";
+import { epoch, version } from "../../../core/ids.ts";
+import { decodeStreamed, encodeEntry, encodeRecord, type Entry, type Record } from "../../../core/record.ts";
+import { createRecordEncoder, encodeEntries } from "../../../shard/replication/recordEncoder.ts";
+
+const key = fc.uint8Array({ minLength: 1, maxLength: 300 });
+const value = fc.uint8Array({ maxLength: 70_000 });
+const instant = fc.option(
+  fc.oneof(fc.integer({ min: 1, max: 70_000 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })),
+);
+const number = fc.oneof(fc.nat(300), fc.nat(), fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER - 1 }));
+const record: fc.Arbitrary<Record> = fc.record({
+  epoch: number.map(epoch),
+  version: number.map(version),
+  operation: fc.oneof(
+    fc.record({ kind: fc.constant("set" as const), key, value, expiresAtMs: instant }),
+    fc.record({ kind: fc.constant("delete" as const), key }),
+  ),
+});
+const entry: fc.Arbitrary<Entry> = fc.record({ key, value, expiresAtMs: instant });
+
+test("records are encoded byte for byte as the core does", (t) => {
+  fc.assert(
+    fc.property(fc.array(record, { minLength: 1, maxLength: 20 }), (records) => {
+      const encoder = createRecordEncoder();
+      const encoded = records.map(encoder.encode);
+      t.deepEqual(
+        encoded.map((bytes) => Buffer.from(bytes)),
+        records.map((one) => Buffer.from(encodeRecord(one))),
+      );
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("entries go into frames of about the wanted size, byte for byte as the core encodes them", (t) => {
+  fc.assert(
+    fc.property(
+      fc.array(entry, { maxLength: 30 }),
+      fc.integer({ min: 1, max: 100_000 }),
+      (entries, bytesMax) => {
+        const walk = entries[Symbol.iterator]();
+        const frames: Uint8Array[] = [];
+        let count = 0;
+        for (;;) {
+          const { frame, entries: held, done } = encodeEntries(walk, bytesMax);
+          frames.push(frame);
+          count += held;
+          if (done) break;
+          t.true(frame.length >= bytesMax);
+        }
+        t.is(count, entries.length);
+        t.deepEqual(Buffer.concat(frames), Buffer.concat(entries.map(encodeEntry)));
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
+
+test("what is encoded is decoded to the same", (t) => {
+  fc.assert(
+    fc.property(record, (one) => {
+      const bytes = createRecordEncoder().encode(one);
+      const [streamed] = decodeStreamed(bytes);
+      if (streamed?.kind !== "record") throw new Error("no record");
+      t.is(streamed.bytes, bytes.length);
+      const { operation } = streamed.record;
+      t.deepEqual(
+        {
+          ...streamed.record,
+          operation: {
+            ...operation,
+            key: new Uint8Array(operation.key),
+            ...(operation.kind === "set" ? { value: new Uint8Array(operation.value) } : {}),
+          },
+        },
+        one,
+      );
+    }),
+    { numRuns: 50 },
+  );
+});
