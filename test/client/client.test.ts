@@ -155,30 +155,47 @@ test("a stale epoch is answered by a newer topology and another try", async (t) 
 });
 
 test("what was certainly not applied is tried again until the time is over", async (t) => {
-  const { cluster, client } = await start(t);
+  let stoppedMs: number | undefined;
+  const clock = { ...systemClock, nowMs: () => stoppedMs ?? systemClock.nowMs() };
+  const { cluster, client } = await start(t, { options: { clock, timeoutMs: 30_000 } });
   const owner = cluster.pod("demo-write-0");
   for (const code of ["try-again", "not-owner", "not-serving", "too-busy"] as const) {
     let left = 3;
     owner.script = (frame) => (left-- > 0 ? refusing(code)(frame) : obliging(frame));
     t.true(await client.set("a", "1"), code);
-    owner.script = refusing(code);
-    const error = await t.throwsAsync(client.set("a", "1", { timeoutMs: 100 }), { instanceOf: EdisError });
+
+    // Time stands still, so that the second try waits until the time is over.
+    stoppedMs = systemClock.nowMs();
+    owner.asked.length = 0;
+    owner.script = (frame) => (frame.requests[0]?.kind === "set" ? refusing(code)(frame) : obliging(frame));
+    const writing = t.throwsAsync(client.set("a", "1"), { instanceOf: EdisError });
+    // Answered behind the refusal, on the same connection.
+    await until("the write was refused", () => owner.asked.length === 1);
+    await client.get("a", { consistency: "linearizable" });
+    stoppedMs += 30_000;
+    const error = await writing;
     t.is(error.code, code);
-    t.regex(error.message, /^Cannot set "a" within 100 ms: scripted/);
+    t.regex(error.message, /^Cannot set "a" within 30000 ms: scripted/);
+    stoppedMs = undefined;
   }
 });
 
 test("a write whose answer is lost is not sent again: its outcome is unknown", async (t) => {
-  const { cluster, client } = await start(t);
+  let aheadMs = 0;
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + aheadMs };
+  const { cluster, client } = await start(t, { options: { clock, timeoutMs: 30_000 } });
   const owner = cluster.pod("demo-write-0");
   owner.script = () => "cut";
   t.is(await codeOf(client.increment("n")), "outcome-unknown");
   t.is(count(cluster, "demo-write-0"), 1);
   owner.script = () => "nothing";
-  t.is(await codeOf(client.increment("n", 1, { timeoutMs: 100 })), "outcome-unknown");
-  t.is(count(cluster, "demo-write-0"), 2);
+  const writing = codeOf(client.increment("n"));
+  await until("it was sent", () => count(cluster, "demo-write-0") === 2);
+  aheadMs += 30_000;
+  t.is(await writing, "outcome-unknown");
   owner.script = obliging;
   t.is(await client.increment("n"), 1);
+  t.is(count(cluster, "demo-write-0"), 3);
 });
 
 test("a read whose connection breaks goes to another pod", async (t) => {
