@@ -117,7 +117,9 @@ const openPorts = async (
           "wrong-role",
           `Cannot admit a ${hello.role} at this port: it is for ${roles.join(" and ")} connections`,
         );
-      if (hello.cluster !== clusterId && hello.cluster !== cluster)
+      // A client that was given this address and no name means whatever cluster is here.
+      const named = hello.role !== "client" || hello.cluster !== "";
+      if (named && hello.cluster !== clusterId && hello.cluster !== cluster)
         throw new EdisError(
           "wrong-cluster",
           `Cannot answer for cluster ${hello.cluster}: this is ${cluster}`,
