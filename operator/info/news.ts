@@ -9,6 +9,13 @@ import { memberJudge, topologyOf } from "./publish.ts";
 const coalesceMs = 20;
 /** At 10,000 pods a topology costs some ten milliseconds: at most a fifth of the time goes into making it. */
 const restFactor = 4;
+/**
+ * A new leader hears of the processes one by one, of some only when their dials to the one before have run out. Until it
+ * knows every owner, or this long, it tells nothing: the topology that everybody holds is good, one without them is not.
+ */
+const ownersUnknownMsMax = 8_000;
+/** The same for readers: without them reads go to the owners. */
+const readersUnknownMsMax = 2_000;
 
 /** The newest topology of one cluster: made anew when asked, told where it differs. */
 export type News = {
@@ -38,6 +45,7 @@ export const createNews = ({ clusterId, cluster, term, clock, sessions, tell }: 
   let states: ReadonlyMap<string, MemberState> = new Map();
   let restUntilMs = 0;
   let pending: Cancel | null = null;
+  const beganMs = clock.nowMs();
 
   const stop = (): void => {
     pending?.();
@@ -49,6 +57,10 @@ export const createNews = ({ clusterId, cluster, term, clock, sessions, tell }: 
     const startMs = clock.nowMs();
     const view = { clusterId, cluster, ...published };
     const present = sessions();
+    if (newest === null && isLearning(published.ownership, present, startMs - beganMs)) {
+      pending = clock.after(learningMs, flush);
+      return;
+    }
     const next = revision((newest?.revision ?? 0) + 1);
     const topology = topologyOf(view, present, { before: newest, term, revision: next });
     const change = newest === null ? null : difference(newest, topology);
@@ -63,6 +75,7 @@ export const createNews = ({ clusterId, cluster, term, clock, sessions, tell }: 
   };
   const soon = (): void => {
     if (published === null) return;
+    if (newest === null) stop();
     pending ??= clock.after(Math.max(coalesceMs, restUntilMs - clock.nowMs()), flush);
   };
 
@@ -78,6 +91,22 @@ export const createNews = ({ clusterId, cluster, term, clock, sessions, tell }: 
     topology: () => newest,
     stop,
   };
+};
+
+/** How often it is looked at whether the time is over; a session that comes is looked at soon in any case. */
+const learningMs = 100;
+
+/** A pod that came back as another process is known: the plan deals with it. */
+const isLearning = (
+  { shards, assignments }: Ownership,
+  present: readonly Session[],
+  sinceMs: number,
+): boolean => {
+  const pods = new Set(present.map(({ pod }) => pod));
+  return (
+    (sinceMs < ownersUnknownMsMax && shards.some(({ owner }) => owner !== null && !pods.has(owner.pod))) ||
+    (sinceMs < readersUnknownMsMax && assignments.some(({ pod }) => !pods.has(pod)))
+  );
 };
 
 const differs = (before: Topology, change: TopologyChange): boolean =>

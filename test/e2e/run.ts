@@ -198,7 +198,16 @@ const creation = async (): Promise<void> => {
     await apply(JSON.stringify(shellPod));
     await kubectl(...in_, "wait", "--for=condition=Ready", "pod/shell", "--timeout=60s");
     const edis = (service: string, ...args: readonly string[]): Promise<string> =>
-      kubectl(...in_, "exec", "shell", "--", "edis", "--info", `ws://${service}.${namespace}:7379`, ...args);
+      kubectl(
+        ...in_,
+        "exec",
+        "shell",
+        "--",
+        "edis",
+        "--info",
+        `ws://${service}.${namespace}:7379/${namespace}/demo`,
+        ...args,
+      );
     await until("set", 15_000, () => edis("demo", "set", "greeting", "hello").then(() => undefined));
     let value = "";
     await until("get", 15_000, async () => {
