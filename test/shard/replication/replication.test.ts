@@ -25,7 +25,7 @@ import { createManualClock, type ManualClock } from "../../support/shardClock.ts
 // The real writer, publisher and reader; only the socket between them is a queue that the script empties, or throws away.
 
 /** Small enough that a script of some dozen writes meets every edge. */
-const limits = { backlog: 1_500, unsent: 600, ahead: 200, entriesPerTurn: 100 };
+const limits = { backlog: 6_000, unsent: 600, ahead: 200, entriesPerTurn: 100 };
 
 const createSource = (clock: ManualClock) => {
   const counters = createCounters();
@@ -219,8 +219,8 @@ test("whatever is cut and whenever, in the end every reader holds what the write
         t.deepEqual(contents(holding), contents(source.writer.holding));
         t.is(holding.bytes, source.writer.holding.bytes);
         t.deepEqual(holding.history, source.writer.holding.history);
-        // The bound, and what one turn of this script can put on top of it: the frame and messages that crossed it.
-        t.true(mostUnsent() < limits.unsent + 2_500, `${mostUnsent()} bytes were waiting`);
+        // The bound, the frame that crossed it (here at most the whole backlog), and a few messages.
+        t.true(mostUnsent() < limits.unsent + limits.backlog + 2_000, `${mostUnsent()} bytes were waiting`);
       }
       seen.copies += source.counters.copiesServed;
       for (const { continued } of followers) seen.continued += continued();
@@ -229,7 +229,7 @@ test("whatever is cut and whenever, in the end every reader holds what the write
   );
   t.log(seen);
   // The scripts must have met both ways to go on.
-  t.true(seen.continued > 100 && seen.copies > 700);
+  t.true(seen.continued > 30 && seen.copies > 700);
 });
 
 test("a reader that lags by less than the backlog goes on; one that lags by more takes a full copy", (t) => {
@@ -243,7 +243,7 @@ test("a reader that lags by less than the backlog goes on; one that lags by more
   settle(clock, [one], source.writer);
   t.is(source.counters.copiesServed, 1);
   one.cut();
-  for (let i = 0; i < 100; i++) write(source, set(`key:${i}`, "more than the backlog"), 0);
+  for (let i = 0; i < 100; i++) write(source, set(`key:${i}`, "x".repeat(100)), 0);
   settle(clock, [one], source.writer);
   t.is(source.counters.copiesServed, 2);
 });
