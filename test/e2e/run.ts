@@ -308,6 +308,15 @@ const newLeader = (before: string): Promise<number> =>
 const restarted = (): Promise<string> =>
   kubectl(...inOperators, "rollout", "status", "deployment/edis-operator", "--timeout=60s");
 
+/** Whether somebody still acts on wishes: one reader more, then one less. */
+const scaledAndBack = async (): Promise<number> => {
+  await kubectl(...in_, "scale", "shc/demo", "--replicas=4");
+  const tookMs = await settled("demo", "3/3", "4/4");
+  await kubectl(...in_, "scale", "shc/demo", "--replicas=3");
+  await settled("demo", "3/3", "3/3");
+  return tookMs;
+};
+
 const faults = async (): Promise<void> => {
   await test("a deleted reader pod comes back; reads and writes go on", () =>
     load.during(async () => {
@@ -345,7 +354,7 @@ const faults = async (): Promise<void> => {
       await sleep(5_000);
       await kubectl(...inOperators, "scale", "deployment/edis-operator", "--replicas=2");
       await restarted();
-      return `settled after ${seconds(await settled("demo", "3/3", "3/3"))}`;
+      return `a scaling afterwards settled in ${seconds(await scaledAndBack())}`;
     }));
   const restartApi = process.env["EDIS_E2E_RESTART_API"];
   if (restartApi !== undefined && restartApi !== "") {
@@ -356,11 +365,7 @@ const faults = async (): Promise<void> => {
         await until("the API server answers", 60_000, () =>
           kubectl("get", "--raw=/readyz").then(() => undefined),
         );
-        await kubectl(...in_, "scale", "shc/demo", "--replicas=4");
-        const tookMs = await settled("demo", "3/3", "4/4");
-        await kubectl(...in_, "scale", "shc/demo", "--replicas=3");
-        await settled("demo", "3/3", "3/3");
-        return `the watches go on: a scaling settled after ${seconds(tookMs)}`;
+        return `a scaling afterwards settled in ${seconds(await scaledAndBack())}`;
       }));
   }
   await test("what somebody changed by hand is put right", () =>
