@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { WebSocket } from "ws";
-import type { Clock } from "../core/clock.ts";
+import type { Cancel, Clock } from "../core/clock.ts";
 import { EdisError, isErrorCode, messageOf } from "../core/errors.ts";
 import { helloMsMax, topologyBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
@@ -88,6 +88,7 @@ export const dial = async (options: DialOptions): Promise<Connection> => {
     });
     signal.addEventListener("abort", abort, { once: true });
 
+    const cancelProbes = probe(socket, clock);
     const greet = greeter(options, socket, (welcome) => {
       wrapped.use(options.opened(wrapped.connection, welcome));
       settle();
@@ -110,10 +111,33 @@ export const dial = async (options: DialOptions): Promise<Connection> => {
       settle(new EdisError("unreachable", `Cannot reach ${url}: ${messageOf(error)}`, { cause: error }));
     });
     socket.on("close", () => {
+      cancelProbes();
       signal.removeEventListener("abort", abort);
       settle(new EdisError("unreachable", `Cannot reach ${url}: it closed the connection`));
       wrapped.ended();
     });
+  });
+};
+
+const probeEveryMs = 3_000;
+const silentProbesMax = 2;
+
+/**
+ * Cuts the connection to a peer that is gone without a word (its machine lost power, its network was cut): a socket
+ * that only listens would not notice for a quarter of an hour. Two probes in a row, since the first may be our own stall.
+ */
+const probe = (socket: WebSocket, clock: Clock): Cancel => {
+  let silent = 0;
+  const heard = (): void => {
+    silent = 0;
+  };
+  socket.on("message", heard);
+  socket.on("ping", heard);
+  socket.on("pong", heard);
+  return clock.every(probeEveryMs, () => {
+    if (socket.readyState !== socket.OPEN) return;
+    if (silent++ >= silentProbesMax) socket.terminate();
+    else socket.ping();
   });
 };
 
