@@ -93,6 +93,8 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
   const server = new WebSocketServer({ server: http, maxPayload: frameBytesMax, perMessageDeflate: false });
   const refuse = (code: ErrorCode): void => void refusals.set(code, (refusals.get(code) ?? 0) + 1);
 
+  // It repeats the errors of the HTTP server, which are handled below.
+  server.on("error", () => undefined);
   server.on("connection", (socket, request) => {
     accept({ options, clients, refuse }, socket, request);
   });

@@ -20,6 +20,8 @@ export type ControllerOptions = {
 
 /** Everything is looked at again this often, whether or not a change was heard of. */
 const resyncMs = 10_000;
+/** Info does not publish before it has heard of the owners: the status is written when it has. */
+const lookAgainMs = 500;
 /** Changes of one cluster that come closer together are reconciled as one. */
 const restMs = 50;
 /** Keys and lags change all the time; a status that differs in nothing else is written this often. */
@@ -140,7 +142,7 @@ const createReconciler = ({ platform, info, clock, logger }: ControllerOptions) 
       await writeStatus(cluster, memory, statusOf({ ...observed, ...planned, topology }));
     }
     memory.told.clear();
-    return Math.min(resyncMs, planned.againMs ?? resyncMs);
+    return Math.min(planned.againMs ?? resyncMs, topology === null ? lookAgainMs : resyncMs);
   };
 
   return { reconcile };
@@ -153,6 +155,9 @@ const newRefusals = (memory: Memory, refusals: readonly Refusal[]): readonly Pla
   return refusals.map((refusal) => ({ type: "Warning", ...refusal }));
 };
 
+/** Reasons for which the plan itself has an event. */
+const toldByPlan: ReadonlySet<string> = new Set(["WriterOwnsSlots", "Restoring"]);
+
 /** What a person wants to hear of when it begins: the cluster became ready, or something went wrong. */
 const turns = (before: ShardClusterStatus | null, after: ShardClusterStatus): readonly PlannedEvent[] =>
   after.conditions.flatMap((condition): readonly PlannedEvent[] => {
@@ -161,5 +166,5 @@ const turns = (before: ShardClusterStatus | null, after: ShardClusterStatus): re
     if (status !== "True" || type === "Progressing") return [];
     if (type === "Ready") return was?.status === "True" ? [] : [{ type: "Normal", reason: "Ready", message }];
     const isTold = was?.status === "True" && was.reason === reason;
-    return isTold || reason === "WriterOwnsSlots" ? [] : [{ type: "Warning", reason, message }];
+    return isTold || toldByPlan.has(reason) ? [] : [{ type: "Warning", reason, message }];
   });

@@ -1,6 +1,6 @@
 import { slotCount } from "../core/ids.ts";
 import { countSlots, type Member, type Shard, type Topology } from "../core/topology.ts";
-import { several } from "./plan/events.ts";
+import { counted, several } from "./plan/events.ts";
 import type { Pod, Refusal, Session, Workload } from "./plan/model.ts";
 import {
   ordinalOf,
@@ -71,10 +71,10 @@ const readyCondition = (outcome: Outcome): Condition => {
   const missing = [...missingOf(outcome, "writer"), ...missingOf(outcome, "reader")];
   if (missing.length > 0) {
     const reason = writersReady < workload.writers ? "WritersNotServing" : "ReadersNotServing";
-    const message = `All slots are served, by ${writersReady} writers and ${readersReady} of ${workload.readers} readers; missing: ${several(missing)}`;
+    const message = `All slots are served, by ${counted(writersReady, "writer")} and ${readersReady} of ${counted(workload.readers, "reader")}; missing: ${several(missing)}`;
     return { type: "Ready", status: "False", reason, message };
   }
-  const message = `All ${slotCount} slots are served by ${writersReady} writers; ${readersReady} readers serve`;
+  const message = `All ${slotCount} slots are served by ${counted(writersReady, "writer")}; ${counted(readersReady, "reader")} ${readersReady === 1 ? "serves" : "serve"}`;
   return { type: "Ready", status: "True", reason: "AllServing", message };
 };
 

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { backoffMs } from "../../core/backoff.ts";
-import type { Clock } from "../../core/clock.ts";
+import { isoTime, type Clock } from "../../core/clock.ts";
 import { openLogFile, type LogFile } from "./logFile.ts";
 
 /** A shard process that is kept running. */
@@ -72,12 +72,20 @@ export const keepRunning = (options: KeepOptions): Kept => {
   };
 };
 
-const start = ({ program, env }: KeepOptions, log: LogFile): ChildProcess => {
+const start = ({ program, env, clock, pod }: KeepOptions, log: LogFile): ChildProcess => {
   // Its standard input says nothing and ends with this process: that is how it notices, even after a SIGKILL.
   const child = spawn(process.execPath, [program], {
     env: { ...withoutEdis(process.env), ...env, EDIS_PARENT_PIPE: "1" },
     stdio: ["pipe", "pipe", "pipe"],
   });
+  const started = {
+    level: "info",
+    time: isoTime(clock.wallMs()),
+    pod,
+    pid: child.pid,
+    msg: "started by edis up",
+  };
+  log.write(Buffer.from(`${JSON.stringify(started)}\n`));
   child.stdin.on("error", () => undefined);
   child.stdout.on("data", log.write);
   child.stderr.on("data", log.write);

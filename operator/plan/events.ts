@@ -8,3 +8,6 @@ export const several = (names: readonly string[]): string => {
   }
   return `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`;
 };
+
+/** `1 writer`, `3 writers`. */
+export const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;

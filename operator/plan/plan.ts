@@ -1,6 +1,6 @@
 import { mapVersion } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
-import { several } from "./events.ts";
+import { counted, several } from "./events.ts";
 import type { Assignment, Observed, Ownership, Plan, PlannedEvent, Session, Workload } from "./model.ts";
 import { planOwner } from "./owners.ts";
 import { planReaders } from "./readers.ts";
@@ -79,7 +79,11 @@ const scaled = (before: Workload | null, after: Workload): readonly PlannedEvent
   (["writers", "readers"] as const).flatMap((what) => {
     if (before === null || before[what] === after[what]) return [];
     const reason = before[what] < after[what] ? "ScaledUp" : "ScaledDown";
-    return { type: "Normal", reason, message: `From ${before[what]} to ${after[what]} ${what}` };
+    return {
+      type: "Normal",
+      reason,
+      message: `From ${before[what]} to ${counted(after[what], what.slice(0, -1))}`,
+    };
   });
 
 const assigned = (

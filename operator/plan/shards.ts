@@ -1,7 +1,7 @@
 import { epoch, shardId, slotCount } from "../../core/ids.ts";
 import { countSlots, type Shard, type SlotRange } from "../../core/topology.ts";
 import { writerPod } from "../shardCluster.ts";
-import { several } from "./events.ts";
+import { counted, several } from "./events.ts";
 import type { PlannedEvent, Refusal } from "./model.ts";
 import { ownsSlots, splitSlots } from "./slots.ts";
 
@@ -18,7 +18,7 @@ export type ShardsPlan = {
 export const planShards = (name: string, writers: number, before: readonly Shard[] | null): ShardsPlan => {
   if (before === null) {
     const shards = splitSlots(writers).map((slots, i) => newShard(i, slots));
-    const message = `Made ${writers} shards; they share the ${slotCount} slots evenly`;
+    const message = `Made ${counted(writers, "shard")} for the ${slotCount} slots, evenly`;
     return { shards, refusals: [], events: [{ type: "Normal", reason: "Created", message }] };
   }
   const needed = 1 + before.findLastIndex(ownsSlots);
@@ -71,7 +71,7 @@ const refusalsOf = ({
   return [
     {
       reason: "WriterOwnsSlots",
-      message: `Cannot go down to ${writers} writers: ${who} ${kept.length === 1 ? "owns" : "own"} ${slots} slots, and moving slots to other writers comes with resharding; set spec.writers to ${needed} or more`,
+      message: `Cannot go down to ${counted(writers, "writer")}: ${who} ${kept.length === 1 ? "owns" : "own"} ${slots} slots, and moving slots to other writers comes with resharding; set spec.writers to ${needed} or more`,
     },
   ];
 };
