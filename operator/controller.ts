@@ -27,7 +27,7 @@ const restMs = 50;
 /** Keys and lags change all the time; a status that differs in nothing else is written this often. */
 const figuresMs = 5_000;
 const clustersAtOnceMax = 8;
-const backoff = { firstMs: 200, maxMs: 30_000 };
+const backoff = { firstMs: 200, maxMs: 10_000 };
 
 /** Reconciles every cluster, whenever it or one of its processes changes, until the signal is aborted. Then resolves. */
 export const startController = async (options: ControllerOptions): Promise<void> => {

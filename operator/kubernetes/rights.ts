@@ -14,7 +14,7 @@ export const rights: readonly Right[] = [
   { apiGroups: [group], resources: [`${shardClusters.plural}/status`], verbs: ["patch"] },
   // Owner references that block deletion need this where OwnerReferencesPermissionEnforcement is on.
   { apiGroups: [group], resources: [`${shardClusters.plural}/finalizers`], verbs: ["update"] },
-  { apiGroups: [group], resources: [shardTopologies.plural], verbs: ["get", "create", "update"] },
+  { apiGroups: [group], resources: [shardTopologies.plural], verbs: ["get", "create", "update", "delete"] },
   { apiGroups: ["apps"], resources: ["statefulsets"], verbs: ["list", "watch", "create", "patch"] },
   { apiGroups: [""], resources: ["services"], verbs: ["list", "watch", "create", "patch"] },
   {

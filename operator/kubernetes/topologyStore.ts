@@ -5,11 +5,15 @@ import { apiVersion } from "../schema.ts";
 import { keyOf, type ShardCluster } from "../shardCluster.ts";
 import { ownershipFrom } from "../topologySchema.ts";
 import { isStatus, type Api } from "./api.ts";
-import { shardTopologies } from "./crds.ts";
+import { shardClusters, shardTopologies } from "./crds.ts";
 import { collection } from "./paths.ts";
 import { labelsFor, ownerOf } from "./resources.ts";
 
-const stored = v.object({ metadata: v.object({ resourceVersion: v.string() }), spec: v.unknown() });
+const stored = v.object({
+  metadata: v.object({ resourceVersion: v.string(), uid: v.string() }),
+  spec: v.unknown(),
+});
+const named = v.object({ metadata: v.object({ uid: v.string() }) });
 
 /** The ShardTopology of a cluster: read fresh, changed only by compare-and-set. */
 export type TopologyStore = {
@@ -27,7 +31,11 @@ export const createTopologyStore = (api: Api): TopologyStore => ({
       if (isStatus(error, 404)) return null;
       throw error;
     });
-    return answer === null ? null : storedFrom(answer, cluster);
+    if (answer === null) return null;
+    const found = storedFrom(answer);
+    if (found.ownership.clusterId === cluster.uid) return found;
+    await removeRemains(api, cluster, v.parse(stored, answer).metadata.uid);
+    return null;
   },
   write: async (cluster, ownership, expected) => {
     const { namespace, name } = cluster;
@@ -56,20 +64,28 @@ export const createTopologyStore = (api: Api): TopologyStore => ({
         }
         throw error;
       });
-    return storedFrom(answer, cluster);
+    return storedFrom(answer);
   },
 });
+
+/**
+ * Deletes the ShardTopology that a deleted cluster of this name left: the garbage collector may take half a minute to see
+ * it. Only where the API server says, now, that this cluster is the one that bears the name: a cache may be the older one.
+ */
+const removeRemains = async (api: Api, cluster: ShardCluster, uid: string): Promise<void> => {
+  const { namespace, name } = cluster;
+  const path = `${collection(apiVersion, shardClusters.plural, namespace)}/${name}`;
+  const { metadata } = v.parse(named, await api.request({ method: "GET", path }));
+  if (metadata.uid !== cluster.uid) {
+    throw new ConflictError(`ShardTopology ${keyOf(cluster)}`);
+  }
+  await api.request({ method: "DELETE", path: pathOf(cluster), body: { preconditions: { uid } } });
+};
 
 const pathOf = ({ namespace, name }: ShardCluster): string =>
   `${collection(apiVersion, shardTopologies.plural, namespace)}/${name}`;
 
-const storedFrom = (answer: unknown, cluster: ShardCluster): StoredOwnership => {
+const storedFrom = (answer: unknown): StoredOwnership => {
   const { metadata, spec } = v.parse(stored, answer);
-  const ownership = ownershipFrom(spec);
-  if (ownership.clusterId !== cluster.uid) {
-    throw new Error(
-      `Cannot use ShardTopology ${keyOf(cluster)}: it is of a ShardCluster of that name that was deleted; waiting until it is gone`,
-    );
-  }
-  return { ownership, resourceVersion: metadata.resourceVersion };
+  return { ownership: ownershipFrom(spec), resourceVersion: metadata.resourceVersion };
 };

@@ -70,6 +70,10 @@ const emptyHanded = (shard: Shard, restart: Restart): OwnerPlan => {
   if (waitedMs < waitMs) return { ...unchanged(shard), againMs: Math.min(lookAgainMs, waitMs - waitedMs) };
 
   const source = sources[0];
+  // A reader followed the last owner and holds nothing: nothing had been written.
+  if (source === undefined && restart.readers.some((pod) => heldNothing(restart.sessions.get(pod), shard))) {
+    return named(shard, writer);
+  }
   if (source === undefined) {
     const why =
       restart.readers.length === 0 ? "it has no readers" : `none of ${several(restart.readers)} holds it`;
@@ -99,6 +103,13 @@ const sourcesOf = (shard: Shard, { sessions, readers }: OwnerContext): readonly 
 
 const hasSpoken = (reader: Session | undefined, shard: Shard): boolean =>
   reader?.report.serving.kind === "reader" && reader.report.serving.shard === shard.id;
+
+const heldNothing = (reader: Session | undefined, shard: Shard): boolean => {
+  if (reader === undefined) return false;
+  const { serving, version, keys } = reader.report;
+  const followed = serving.kind === "reader" && serving.shard === shard.id && serving.epoch === shard.epoch;
+  return followed && serving.state !== "copying" && version === 0 && keys === 0;
+};
 
 const servedEpoch = ({ report: { serving } }: Session): number =>
   serving.kind === "nothing" ? 0 : serving.epoch;

@@ -96,6 +96,14 @@ test("readers that hold part of a copy, another shard's data or nothing are no s
   t.regex(next.events[0]?.message ?? "", /none of demo-read-0 and demo-read-1 holds it/);
 });
 
+test("nothing is said to be lost where a reader that followed the last owner holds nothing either", (t) => {
+  const followed = sessionOf("demo-read-0", { version: 0, serving: reading(0, "connecting") });
+  const late = sessionOf("demo-write-0", { ...restarted, ageMs: 10_000 });
+  const next = planWith(owned(), { sessions: [late, followed] });
+  t.deepEqual(shardOf(next), [2, "second", { kind: "stable" }]);
+  t.deepEqual(reasonsOf(next), ["OwnerNamed"]);
+});
+
 test("an empty owner waits for readers that have not spoken, first for their data, longer for any at all", (t) => {
   const ownership = owned();
   const at = (ageMs: number, leadingMs: number, ...others: ReturnType<typeof reader>[]): Plan =>
