@@ -3,6 +3,7 @@ import { connectToShard, set, type ShardClient } from "../test/support/shardClie
 import { addressOf, startPair, streaming, writerPodName } from "../test/support/shardPair.ts";
 import { shardOwnedBy } from "../test/support/shardInfo.ts";
 import { startShardProcess } from "../test/support/shardProcess.ts";
+import { spread } from "./spread.ts";
 
 /**
  * How long a new reader of a shard with many keys takes from its start until it streams, under writes, and what the
@@ -27,7 +28,7 @@ const main = async (): Promise<void> => {
   console.log(`filled with ${keys} keys in ${elapsed(filledFrom)} s`);
   await sleep(500);
   const calm = await writesWhile(writer, () => sleep(3_000));
-  console.log(`write frames without a copy, ms: ${summary(calm)}`);
+  console.log(`write frames without a copy, ms: ${spread(calm, "frames")}`);
 
   const from = performance.now();
   const added = startShardProcess({ role: "reader", pod: "demo-read-1", info: pair.info.url });
@@ -41,7 +42,7 @@ const main = async (): Promise<void> => {
       `copy of ${keys} keys: ${elapsed(registered)} s, with the start of the process ${elapsed(from)} s`,
     );
   });
-  console.log(`write frames during the copy, ms: ${summary(during)}`);
+  console.log(`write frames during the copy, ms: ${spread(during, "frames")}`);
   const reports = [...pair.info.sessions.values()].map(
     ({ pod, report }) => `${pod}: ${report?.keys ?? 0} keys`,
   );
@@ -74,12 +75,6 @@ const writesWhile = async (writer: ShardClient, goesOn: () => Promise<void>): Pr
 };
 
 const elapsed = (from: number): string => ((performance.now() - from) / 1_000).toFixed(2);
-
-const summary = (samples: number[]): string => {
-  samples.sort((a, b) => a - b);
-  const at = (share: number): string => (samples[Math.floor((samples.length - 1) * share)] ?? NaN).toFixed(2);
-  return `p50 ${at(0.5)}  p99 ${at(0.99)}  max ${at(1)}  (${samples.length} frames)`;
-};
 
 await main();
 process.exit(0);

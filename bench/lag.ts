@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectToShard, get, session, set, type ShardClient } from "../test/support/shardClient.ts";
 import { startPair } from "../test/support/shardPair.ts";
+import { spread } from "./spread.ts";
 
 /**
  * How long after its acknowledgement a write is visible at the reader, under 20,000 writes a second to one writer with
@@ -48,9 +49,9 @@ const main = async (): Promise<void> => {
   ended.abort();
   const { writes, tookMs } = await load;
   console.log(`writes a second: ${Math.round((writes / tookMs) * 1_000)} (wanted ${rate})`);
-  console.log(`acknowledged -> visible at the reader, ms: ${summary(lags)}`);
-  console.log(`session read after a write, ms:            ${summary(sessions)}`);
-  console.log(`lag the reader reports, ms:                ${summary(reported)}`);
+  console.log(`acknowledged -> visible at the reader, ms: ${spread(lags, "samples")}`);
+  console.log(`session read after a write, ms:            ${spread(sessions, "samples")}`);
+  console.log(`lag the reader reports, ms:                ${spread(reported, "samples")}`);
   await pair.stop();
 };
 
@@ -73,12 +74,6 @@ const run = async (writer: ShardClient, signal: AbortSignal): Promise<{ writes: 
     await sleep(1);
   }
   return { writes, tookMs: performance.now() - start };
-};
-
-const summary = (samples: number[]): string => {
-  samples.sort((a, b) => a - b);
-  const at = (share: number): string => (samples[Math.floor((samples.length - 1) * share)] ?? NaN).toFixed(2);
-  return `p50 ${at(0.5)}  p99 ${at(0.99)}  max ${at(1)}  (${samples.length} samples)`;
 };
 
 await main();
