@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { decode, encode, type Budget } from "./cbor.ts";
 import { EdisError } from "./errors.ts";
-import { epoch, mapVersion, revision, shardId, shardsMax, slot, term, version } from "./ids.ts";
+import { epoch, mapVersion, revision, shardId, shardsMax, term, version } from "./ids.ts";
 import {
   helloBytesMax,
   messageDepthMax,
@@ -10,6 +10,7 @@ import {
   textBytesMax,
   topologyBytesMax,
 } from "./limits.ts";
+import { branded, bytesOf, count, ms, podRefFields, shardShape, text } from "./shape.ts";
 
 /**
  * The control messages: CBOR maps with a `kind`, one union per direction. (Requests, replies and records are arrays:
@@ -18,32 +19,10 @@ import {
  */
 export const protocolVersion = 1;
 
-const text = v.pipe(v.string(), v.maxLength(textBytesMax));
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const ms = v.pipe(v.number(), v.finite(), v.minValue(0));
-const branded = <T>(make: (n: number) => T) =>
-  v.pipe(
-    count,
-    v.rawTransform<number, T>(({ dataset, addIssue, NEVER }) => {
-      try {
-        return make(dataset.value);
-      } catch (error) {
-        addIssue({ message: error instanceof Error ? error.message : "out of range" });
-        return NEVER;
-      }
-    }),
-  );
-const bytesOf = (...lengths: readonly number[]) =>
-  v.custom<Uint8Array>(
-    (field) => field instanceof Uint8Array && lengths.includes(field.length),
-    `must be ${lengths.join(" or ")} bytes`,
-  );
 const bytes32 = bytesOf(32);
-
 const epochField = branded(epoch);
 const versionField = branded(version);
 const shardField = branded(shardId);
-const podRef = { pod: text, incarnation: text };
 const stamp = v.object({ term: branded(term), revision: branded(revision) });
 
 const address = v.object({
@@ -53,21 +32,10 @@ const address = v.object({
   http: v.pipe(count, v.maxValue(65_535)),
 });
 
-const shard = v.object({
-  id: shardField,
-  epoch: epochField,
-  owner: v.nullable(v.object(podRef)),
-  phase: v.variant("kind", [
-    v.object({ kind: v.literal("stable") }),
-    v.object({ kind: v.literal("restoring"), target: v.object(podRef), from: text }),
-  ]),
-  slots: v.pipe(v.array(v.tuple([branded(slot), branded(slot)])), v.maxLength(16_384)),
-});
-
 const memberState = v.picklist(["starting", "copying", "serving", "leaving"]);
 const home = v.picklist(["writer", "reader"]);
 const member = v.object({
-  ...podRef,
+  ...podRefFields,
   home,
   shard: v.nullable(shardField),
   state: memberState,
@@ -76,7 +44,7 @@ const member = v.object({
   zone: text,
 });
 
-const shards = v.pipe(v.array(shard), v.maxLength(shardsMax));
+const shards = v.pipe(v.array(shardShape), v.maxLength(shardsMax));
 const members = v.pipe(v.array(member), v.maxLength(readersMax + shardsMax));
 
 const topology = v.object({
@@ -112,7 +80,7 @@ export type Lag = v.InferOutput<typeof lag>;
 
 /** How one shard process is doing; what it tells info with every heartbeat, and clients that ask. */
 const report = v.object({
-  ...podRef,
+  ...podRefFields,
   home,
   /** What it does now. `owner` and `reader` name the shard and epoch they do it for. */
   serving: v.variant("kind", [
@@ -151,7 +119,7 @@ const hello = v.object({
   cluster: text,
   role: v.picklist(roles),
   /** Name and incarnation of the sender; a client's are its own choice. */
-  ...podRef,
+  ...podRefFields,
   /** The pod that the dialer believes to reach; empty where any will do. */
   to: text,
   nonce: bytes32,
@@ -164,7 +132,7 @@ const welcome = v.object({
   protocol: count,
   clusterId: text,
   cluster: text,
-  ...podRef,
+  ...podRefFields,
   proof: bytesOf(0, 32),
 });
 export type Welcome = v.InferOutput<typeof welcome>;

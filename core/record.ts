@@ -1,7 +1,8 @@
 import { decodeSequence, encode, type Budget } from "./cbor.ts";
 import { EdisError } from "./errors.ts";
 import { epoch, version, type Epoch, type Version } from "./ids.ts";
-import { frameBytesMax, keyBytesMax, recordsPerFrameMax, valueBytesMax } from "./limits.ts";
+import { badMessage, keyIn, valueIn } from "./keyValue.ts";
+import { frameBytesMax, recordsPerFrameMax } from "./limits.ts";
 
 /**
  * A record: one write, as the owner decided it, absolute and never relative, so that replaying it twice changes nothing.
@@ -48,7 +49,7 @@ export const decodeStreamed = (frame: Uint8Array): Streamed[] =>
   decodeSequence(frame, budget, recordsPerFrameMax).map(({ value, bytes }) => streamed(value, bytes));
 
 const streamed = (fields: unknown, bytes: number): Streamed => {
-  if (!Array.isArray(fields)) throw bad("a record is not an array");
+  if (!Array.isArray(fields)) throw badMessage("a record is not an array");
   const [opcode, ...rest] = fields as unknown[];
   switch (opcode) {
     case 0:
@@ -77,12 +78,12 @@ const streamed = (fields: unknown, bytes: number): Streamed => {
         record: { ...placeIn(rest), operation: { kind: "delete", key: keyIn(rest[2]) } },
       };
     default:
-      throw bad("a record has an unknown operation");
+      throw badMessage("a record has an unknown operation");
   }
 };
 
 const placeIn = ([e, ver]: readonly unknown[]): { epoch: Epoch; version: Version } => {
-  if (typeof e !== "number" || typeof ver !== "number") throw bad("a record has no epoch or version");
+  if (typeof e !== "number" || typeof ver !== "number") throw badMessage("a record has no epoch or version");
   try {
     return { epoch: epoch(e), version: version(ver) };
   } catch (error) {
@@ -92,20 +93,8 @@ const placeIn = ([e, ver]: readonly unknown[]): { epoch: Epoch; version: Version
   }
 };
 
-const keyIn = (field: unknown): Uint8Array => {
-  if (field instanceof Uint8Array && field.length > 0 && field.length <= keyBytesMax) return field;
-  throw bad(`a key is not 1 to ${keyBytesMax} bytes`);
-};
-
-const valueIn = (field: unknown): Uint8Array => {
-  if (field instanceof Uint8Array && field.length <= valueBytesMax) return field;
-  throw bad(`a value is not 0 to ${valueBytesMax} bytes`);
-};
-
 const instantIn = (field: unknown): number | null => {
   if (typeof field === "number" && Number.isSafeInteger(field) && field >= 0)
     return field === 0 ? null : field;
-  throw bad("an expiry is not an instant in milliseconds");
+  throw badMessage("an expiry is not an instant in milliseconds");
 };
-
-const bad = (what: string): EdisError => new EdisError("bad-message", `Cannot read a record: ${what}`);

@@ -1,14 +1,8 @@
 import { decode, encode, type Budget } from "./cbor.ts";
 import { EdisError, isErrorCode, type ErrorCode } from "./errors.ts";
 import { epoch, shardId, version, type Epoch, type ShardId, type Version } from "./ids.ts";
-import {
-  frameBytesMax,
-  frameItemsMax,
-  keyBytesMax,
-  operationsPerFrameMax,
-  textBytesMax,
-  valueBytesMax,
-} from "./limits.ts";
+import { badMessage, keyIn, valueIn } from "./keyValue.ts";
+import { frameBytesMax, frameItemsMax, operationsPerFrameMax, textBytesMax } from "./limits.ts";
 
 /**
  * What clients ask of shards, and the answers: CBOR arrays, many operations in a frame.
@@ -163,7 +157,7 @@ const requestIn = (fields: readonly unknown[]): Request => {
     case 4:
       return { kind: "increment", key: keyIn(fields[1]), by: integerIn(fields[2], "an increment") };
     default:
-      throw bad("an operation is none of get (1), set (2), delete (3), increment (4)");
+      throw badMessage("an operation is none of get (1), set (2), delete (3), increment (4)");
   }
 };
 
@@ -201,7 +195,7 @@ const expiryIn = (index: unknown, field: unknown): Expiry => {
     case "in":
     case "at": {
       const ms = countIn(field, "an expiry in milliseconds");
-      if (ms === 0) throw bad("an expiry must be at least 1 millisecond");
+      if (ms === 0) throw badMessage("an expiry must be at least 1 millisecond");
       return { kind, ms };
     }
   }
@@ -211,7 +205,7 @@ const resultIn = (fields: readonly unknown[]): Result => {
   const [kind, first, second, third] = fields;
   switch (kind) {
     case 0:
-      if (!isErrorCode(first) || typeof second !== "string") throw bad("an error has no known code");
+      if (!isErrorCode(first) || typeof second !== "string") throw badMessage("an error has no known code");
       return { kind: "error", code: first, message: second.slice(0, textBytesMax) };
     case 1: {
       const value = first === null ? null : valueIn(first);
@@ -227,46 +221,36 @@ const resultIn = (fields: readonly unknown[]): Result => {
       return { kind: "integer", value, epoch: epochIn(second), version: versionIn(third) };
     }
     default:
-      throw bad("a result has an unknown kind");
+      throw badMessage("a result has an unknown kind");
   }
 };
 
 const arrayIn = (field: unknown, what: string): readonly unknown[] => {
   if (Array.isArray(field)) return field as unknown[];
-  throw bad(`${what} is not an array`);
+  throw badMessage(`${what} is not an array`);
 };
 
 const operationsIn = (field: unknown): readonly unknown[] => {
   const operations = arrayIn(field, "the list of operations");
   if (operations.length > 0 && operations.length <= operationsPerFrameMax) return operations;
-  throw bad(`a frame holds ${operations.length} operations, wanted are 1 to ${operationsPerFrameMax}`);
+  throw badMessage(`a frame holds ${operations.length} operations, wanted are 1 to ${operationsPerFrameMax}`);
 };
 
 const integerIn = (field: unknown, what: string): number => {
   if (typeof field === "number" && Number.isSafeInteger(field)) return field;
-  throw bad(`${what} is not an integer of at most 53 bits`);
+  throw badMessage(`${what} is not an integer of at most 53 bits`);
 };
 
 const oneOf = <Name extends string>(names: readonly Name[], field: unknown, what: string): Name => {
   const name = names[countIn(field, what)];
   if (name !== undefined) return name;
-  throw bad(`${what} is none of ${names.join(", ")}`);
+  throw badMessage(`${what} is none of ${names.join(", ")}`);
 };
 
 const countIn = (field: unknown, what: string): number => {
   const n = integerIn(field, what);
   if (n >= 0) return n;
-  throw bad(`${what} is negative`);
-};
-
-const keyIn = (field: unknown): Uint8Array => {
-  if (field instanceof Uint8Array && field.length > 0 && field.length <= keyBytesMax) return field;
-  throw bad(`a key is not 1 to ${keyBytesMax} bytes`);
-};
-
-const valueIn = (field: unknown): Uint8Array => {
-  if (field instanceof Uint8Array && field.length <= valueBytesMax) return field;
-  throw bad(`a value is not 0 to ${valueBytesMax} bytes`);
+  throw badMessage(`${what} is negative`);
 };
 
 const ranged = <T>(make: () => T): T => {
@@ -280,5 +264,3 @@ const ranged = <T>(make: () => T): T => {
 };
 const epochIn = (field: unknown): Epoch => ranged(() => epoch(countIn(field, "an epoch")));
 const versionIn = (field: unknown): Version => ranged(() => version(countIn(field, "a version")));
-
-const bad = (what: string): EdisError => new EdisError("bad-message", `Cannot read the message: ${what}`);

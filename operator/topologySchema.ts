@@ -1,7 +1,8 @@
 import * as v from "valibot";
-import { epoch, mapVersion, shardId, shardsMax, slot } from "../core/ids.ts";
+import { mapVersion, shardId, shardsMax } from "../core/ids.ts";
 import { EdisError } from "../core/errors.ts";
 import { readersMax } from "../core/limits.ts";
+import { branded, shardShape } from "../core/shape.ts";
 import type { Ownership } from "./plan/model.ts";
 import type { Schema } from "./schema.ts";
 
@@ -64,34 +65,10 @@ export const ownershipSchema: Schema = {
   },
 };
 
-const branded = <T>(make: (n: number) => T) =>
-  v.pipe(
-    v.number(),
-    v.rawTransform<number, T>(({ dataset, addIssue, NEVER }) => {
-      try {
-        return make(dataset.value);
-      } catch (error) {
-        addIssue({ message: error instanceof Error ? error.message : "out of range" });
-        return NEVER;
-      }
-    }),
-  );
-const ref = v.object({ pod: v.string(), incarnation: v.string() });
 const decoded = v.object({
   clusterId: v.string(),
   mapVersion: branded(mapVersion),
-  shards: v.array(
-    v.object({
-      id: branded(shardId),
-      epoch: branded(epoch),
-      owner: v.optional(v.nullable(ref), null),
-      phase: v.variant("kind", [
-        v.object({ kind: v.literal("stable") }),
-        v.object({ kind: v.literal("restoring"), target: ref, from: v.string() }),
-      ]),
-      slots: v.array(v.tuple([branded(slot), branded(slot)])),
-    }),
-  ),
+  shards: v.array(shardShape),
   assignments: v.array(v.object({ pod: v.string(), shard: branded(shardId) })),
 });
 

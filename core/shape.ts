@@ -1,0 +1,43 @@
+import * as v from "valibot";
+import { epoch, shardId, slot } from "./ids.ts";
+import { textBytesMax } from "./limits.ts";
+
+/** The pieces that schemas of messages and of stored objects are made of: each is a type and the check of what comes in. */
+export const text = v.pipe(v.string(), v.maxLength(textBytesMax));
+export const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+export const ms = v.pipe(v.number(), v.finite(), v.minValue(0));
+/** A number that its maker in ids.ts accepts. */
+export const branded = <T>(make: (n: number) => T): v.GenericSchema<number, T> =>
+  v.pipe(
+    count,
+    v.rawTransform<number, T>(({ dataset, addIssue, NEVER }) => {
+      try {
+        return make(dataset.value);
+      } catch (error) {
+        addIssue({ message: error instanceof Error ? error.message : "out of range" });
+        return NEVER;
+      }
+    }),
+  );
+/** A byte string of one of these lengths. */
+export const bytesOf = (...lengths: readonly number[]): v.GenericSchema<Uint8Array> =>
+  v.custom<Uint8Array>(
+    (field) => field instanceof Uint8Array && lengths.includes(field.length),
+    `must be ${lengths.join(" or ")} bytes`,
+  );
+
+export const podRefFields = { pod: text, incarnation: text };
+const podRefShape = v.object(podRefFields);
+
+/** `Shard` of topology.ts. */
+export const shardShape = v.object({
+  id: branded(shardId),
+  epoch: branded(epoch),
+  // The Kubernetes API drops fields that are null.
+  owner: v.nullish(podRefShape, null),
+  phase: v.variant("kind", [
+    v.object({ kind: v.literal("stable") }),
+    v.object({ kind: v.literal("restoring"), target: podRefShape, from: text }),
+  ]),
+  slots: v.pipe(v.array(v.tuple([branded(slot), branded(slot)])), v.maxLength(16_384)),
+});
