@@ -323,6 +323,11 @@ const faults = async (): Promise<void> => {
       await kubectl(...in_, "delete", "pod", "demo-read-1");
       return `settled after ${seconds(await settled("demo", "3/3", "3/3"))}`;
     }));
+  await test("a deleted writer pod takes its data back from its readers; writes to it wait", () =>
+    load.during(async () => {
+      await kubectl(...in_, "delete", "pod", "demo-write-1");
+      return `settled after ${seconds(await settled("demo", "3/3", "3/3"))}`;
+    }));
   await test("the operator that leads is deleted: the other takes over", () =>
     load.during(async () => {
       const before = await leader();
