@@ -143,7 +143,7 @@ const localCluster = async (t: ExecutionContext): Promise<Local> => {
     process.execPath,
     ["cli/main.ts", "up", "-f", file, "--state", state, "--plain", ...ports],
     {
-      env: { ...process.env, NODE_OPTIONS: `--max-old-space-size=${heapMb}` },
+      env: { ...process.env, NODE_OPTIONS: `--max-heap-size=${heapMb}` },
       stdio: ["ignore", "pipe", "pipe"],
     },
   );
