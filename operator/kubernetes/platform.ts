@@ -5,7 +5,7 @@ import type { Pod } from "../plan/model.ts";
 import type { Platform } from "../platform.ts";
 import { apiVersion } from "../schema.ts";
 import { keyOf } from "../shardCluster.ts";
-import { isStatus, type Api } from "./api.ts";
+import type { Api } from "./api.ts";
 import { createApplier, type Applier } from "./apply.ts";
 import { shardClusters } from "./crds.ts";
 import { createEvents } from "./events.ts";
@@ -139,7 +139,7 @@ const createWatches = (
   const make = <T>(
     at: string,
     plural: string,
-    options: Pick<WatchOptions<T>, "labelSelector" | "decode" | "changed">,
+    options: Pick<WatchOptions<T>, "labelSelector" | "decode" | "changed" | "optional">,
   ): Watched<T> => {
     const path = collection(at, plural, plural === "nodes" ? "" : namespace);
     return createWatch<T>({
@@ -188,6 +188,8 @@ const createWatches = (
     labelSelector: "",
     decode: seenZone,
     changed: () => undefined,
+    // Nodes tell the zones; an operator of one namespace may not be allowed to see them, and does without.
+    optional: true,
   });
   const others = [drift("v1", "services"), drift("policy/v1", "poddisruptionbudgets")];
   return {
@@ -195,7 +197,7 @@ const createWatches = (
     pods,
     statefulSets,
     zones,
-    all: [clusters, pods, statefulSets, optional(zones, logger), ...others],
+    all: [clusters, pods, statefulSets, zones, ...others],
   };
 };
 
@@ -215,23 +217,3 @@ const forgiving =
       return undefined;
     }
   };
-
-/** Nodes tell the zones; an operator of one namespace may not be allowed to see them, and does without. */
-const optional = (watch: Watched<string>, logger: Logger): Pick<Watched<unknown>, "run" | "listed"> => {
-  let refused: () => void = () => undefined;
-  const forbidden = new Promise<void>((resolve) => {
-    refused = resolve;
-  });
-  return {
-    listed: Promise.race([watch.listed, forbidden]),
-    run: async (signal) => {
-      try {
-        await watch.run(signal);
-      } catch (error) {
-        if (!isStatus(error, 403)) throw error;
-        logger.info({}, "nodes cannot be seen: readers are spread without regard to zones");
-        refused();
-      }
-    },
-  };
-};

@@ -21,6 +21,8 @@ export type WatchOptions<T> = {
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
+  /** True where one can do without: while it is forbidden, `listed` resolves with nothing. */
+  readonly optional?: boolean;
   readonly limits?: WatchLimits;
 };
 export type WatchLimits = { readonly idleMsMax: number; readonly relistMs: number; readonly retryMs: number };
@@ -30,18 +32,22 @@ export type Watched<T> = {
   readonly objects: ReadonlyMap<string, T>;
   /** Resolves when the first list is in. */
   readonly listed: Promise<void>;
-  /** Runs until the signal is aborted. Rejects only where the API server forbids it. */
+  /** Runs until the signal is aborted; never rejects. */
   readonly run: (signal: AbortSignal) => Promise<void>;
 };
 
 const defaults: WatchLimits = { idleMsMax: 30_000, relistMs: 600_000, retryMs: 250 };
 const pageObjects = 500;
 const retryMsMax = 5_000;
+/** What is optional and forbidden is asked for this often. */
+const forbiddenMs = 300_000;
+/** … after so many tries in a row that follow each other as after any error. */
+const forbiddenTriesMax = 5;
 /** One event holds one object: 1.5 MB in etcd, some more as JSON. */
 const lineBytesMax = 8 * 1024 * 1024;
 
 export const createWatch = <T>(options: WatchOptions<T>): Watched<T> => {
-  const { path, clock, random, logger, limits = defaults } = options;
+  const { path, clock, random, logger, optional = false, limits = defaults } = options;
   let heard: () => void = () => undefined;
   const listed = new Promise<void>((resolve) => {
     heard = resolve;
@@ -76,10 +82,14 @@ export const createWatch = <T>(options: WatchOptions<T>): Watched<T> => {
         failures = clock.nowMs() - startedMs > retryMsMax ? 0 : failures + 1;
       } catch (error) {
         if (isOver()) return;
-        if (isStatus(error, 403)) throw error;
         if (isStatus(error, 410)) place = { ...place, at: undefined };
         failures++;
         logger.warn({ path, failures, reason: messageOf(error) }, "cannot watch: trying again");
+        // Not for good: an API server that has just started forbids everything until it has read its rules.
+        if (optional && isStatus(error, 403)) {
+          heard();
+          if (failures > forbiddenTriesMax) await clock.sleep(forbiddenMs, signal).catch(() => undefined);
+        }
       }
       if (failures > 0) {
         const wait = backoffMs({ firstMs: limits.retryMs, maxMs: retryMsMax }, failures, random());

@@ -236,17 +236,40 @@ test("streams that end at once are not a storm of requests", async (t) => {
   await script.stop();
 });
 
-test("403 is not waited out: the rights are missing", async (t) => {
+test("403 is waited out: an API server that has just started forbids everything for a moment", async (t) => {
+  let lists = 0;
+  const server = await serve((_, response) => {
+    if (++lists <= 2) answer(response, 403, { message: "things is forbidden" });
+    else answer(response, 200, { metadata: { resourceVersion: "1" }, items: [] });
+  });
+  const ending = new AbortController();
+  const watched = createWatch<string>({ ...forbiddenOptions, api: server.api });
+  const running = watched.run(ending.signal);
+  await watched.listed;
+  t.is(lists, 3);
+  ending.abort();
+  await running;
+  await server.close();
+});
+
+test("what is optional counts as listed while it is forbidden", async (t) => {
   const server = await serve((_, response) => {
     answer(response, 403, { message: "things is forbidden" });
   });
-  const watched = createWatch<string>({
-    ...{ api: server.api, path: "/api/v1/things", labelSelector: "", clock: systemClock },
-    random: () => 0,
-    logger: createLogger("silent", {}),
-    decode: () => "",
-    changed: () => undefined,
-  });
-  await t.throwsAsync(watched.run(new AbortController().signal), { message: /403 things is forbidden/ });
+  const ending = new AbortController();
+  const watched = createWatch<string>({ ...forbiddenOptions, api: server.api, optional: true });
+  const running = watched.run(ending.signal);
+  await watched.listed;
+  t.is(watched.objects.size, 0);
+  ending.abort();
+  await running;
   await server.close();
 });
+
+const forbiddenOptions = {
+  ...{ path: "/api/v1/things", labelSelector: "", clock: systemClock, random: () => 0 },
+  logger: createLogger("silent", {}),
+  decode: () => "",
+  changed: () => undefined,
+  limits: { idleMsMax: 1_000, relistMs: 60_000, retryMs: 10 },
+};
