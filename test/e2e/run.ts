@@ -41,9 +41,12 @@ const cluster = (name: string, spec: string, meta = ""): string =>
 const ready = (name: string): Promise<string> =>
   field('{.status.conditions[?(@.type=="Ready")].status}', ...in_, "shc", name);
 
-/** Waits until the ShardCluster says that it is as it is wanted. */
+/**
+ * Waits until the ShardCluster says that it is as it is wanted. Two minutes, because Kubernetes' own controllers take up to
+ * one to list and watch again after their API server was killed.
+ */
 const settled = (name: string, writers: string, readers: string): Promise<number> =>
-  until(`${name} settles`, 60_000, async () => {
+  until(`${name} settles`, 120_000, async () => {
     const path =
       '{.status.writersReady} {.status.readersReady} {.status.conditions[?(@.type=="Ready")].status}';
     const said = await field(path, ...in_, "shc", name);
