@@ -1,9 +1,16 @@
 import type { Command } from "../command.ts";
+import { bits } from "./bits.ts";
 import { connection } from "./connection.ts";
-import { transactions } from "./transactions.ts";
+import { counters } from "./counters.ts";
+import { expiries } from "./expiries.ts";
+import { keys } from "./keys.ts";
+import { keyspace } from "./keyspace.ts";
 import { strings } from "./strings.ts";
+import { transactions } from "./transactions.ts";
+
+const families = [connection, transactions, strings, counters, bits, keys, expiries, keyspace];
 
 /** Every command there is, by name in lower case. */
 export const commands: ReadonlyMap<string, Command> = new Map(
-  [...connection, ...strings, ...transactions].map((command) => [command.name, command]),
+  families.flat().map((command) => [command.name, command]),
 );
