@@ -95,19 +95,15 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       front.leaving();
       publisher.leaving();
       await clock.sleep(config.drainMs);
-      ports.client.stopAccepting();
-      ports.replication.stopAccepting();
-      resp.stopAccepting();
+      for (const port of [ports.client, ports.replication, resp]) port.stopAccepting();
       front.close();
       resp.end();
       // Readers get what was acknowledged last.
       await waitFor(publisher.isCaughtUp, clock);
       roles.stop();
-      await waitFor(() => Object.values(ports).every((port) => port.connections() === 0), clock);
-      await Promise.all([
-        ...[session.stop(), resp.close(), http.close()],
-        ...Object.values(ports).map((port) => port.close()),
-      ]);
+      await waitFor(() => [...Object.values(ports), resp].every((port) => port.connections() === 0), clock);
+      const open = [...Object.values(ports), resp, http];
+      await Promise.all([session.stop(), ...open.map((port) => port.close())]);
       logger.info({}, "shard process ended");
     },
   };

@@ -79,6 +79,9 @@ export const arg = (args: readonly Buffer[], index: number): Buffer => {
 /** An argument as an option, in upper case. */
 export const option = (bytes: Buffer | undefined): string => (bytes?.toString("latin1") ?? "").toUpperCase();
 
+/** An argument as an error repeats it: as Redis, which prints strings of C, up to the first zero. */
+export const echoed = (bytes: Buffer): string => bytes.toString("latin1").split("\0", 1)[0] ?? "";
+
 /** The keys of a command that has some. */
 export const keysOf = ({ keys }: Command, args: readonly Buffer[]): Buffer[] => {
   if (keys === null) return [];

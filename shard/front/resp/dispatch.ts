@@ -1,9 +1,10 @@
 import { check } from "../../../core/check.ts";
-import { ReplyError, wrongArity, type Call, type Command } from "./command.ts";
+import { echoed, option, ReplyError, wrongArity, type Call, type Command } from "./command.ts";
 import { textOf } from "./numbers.ts";
 import { commands } from "./commands/table.ts";
 import { checkServed, slotOfKeys } from "./redirectKeys.ts";
-import { abort, queue } from "./transaction.ts";
+import type { Session } from "./session.ts";
+import { abort, queue, unwatchAll } from "./transaction.ts";
 
 /** What a command runs in. */
 export type Surroundings = Omit<Call, "args" | "command">;
@@ -12,6 +13,7 @@ export type Surroundings = Omit<Call, "args" | "command">;
 export const dispatch = (surroundings: Surroundings, args: readonly Buffer[]): void => {
   const { reply, session } = surroundings;
   const start = reply.written();
+  let isAccepted = false;
   try {
     const command = lookUp(args);
     session.lastCommand = command.name;
@@ -21,14 +23,24 @@ export const dispatch = (surroundings: Surroundings, args: readonly Buffer[]): v
       reply.simple("QUEUED");
       return;
     }
+    isAccepted = true;
     command.run({ ...surroundings, args, command });
   } catch (error) {
     if (!(error instanceof ReplyError)) throw error;
     reply.cut(start);
-    // As in Redis: a command that was refused before it was queued spoils its transaction.
-    if (session.transaction !== null) abort(session.transaction);
-    reply.error(error.message);
+    reply.error(isAccepted ? error.message : rejected(session, args, error.message));
   }
+};
+
+/** What a command is refused with before it is carried out: that spoils the transaction it was meant for. */
+const rejected = (session: Session, [name]: readonly Buffer[], message: string): string => {
+  if (option(name) === "EXEC") {
+    session.transaction = null;
+    unwatchAll(session.watching);
+    return `EXECABORT Transaction discarded because of: ${message.replace(/^ERR /, "")}`;
+  }
+  if (session.transaction !== null) abort(session.transaction);
+  return message;
 };
 
 /** The command, or the subcommand, that is meant. Throws where there is none or the number of arguments is wrong. */
@@ -50,7 +62,7 @@ const subcommand = (command: Command, [, sub]: readonly Buffer[]): Command => {
   const found = command.subcommands.get(name.toLowerCase());
   if (found !== undefined) return found;
   throw new ReplyError(
-    `ERR unknown subcommand '${name.slice(0, 128)}'. Try ${command.name.toUpperCase()} HELP.`,
+    `ERR unknown subcommand '${echoed(sub).slice(0, 128)}'. Try ${command.name.toUpperCase()} HELP.`,
   );
 };
 
@@ -58,8 +70,8 @@ const unknown = ([name, ...args]: readonly Buffer[]): string => {
   let shown = "";
   for (const text of args) {
     if (shown.length >= 128) break;
-    shown += `'${text.toString("latin1").slice(0, 128 - shown.length)}' `;
+    shown += `'${echoed(text).slice(0, 128 - shown.length)}' `;
   }
-  const called = (name ?? Buffer.alloc(0)).toString("latin1").slice(0, 128);
+  const called = echoed(name ?? Buffer.alloc(0)).slice(0, 128);
   return `ERR unknown command '${called}', with args beginning with: ${shown}`;
 };

@@ -1,5 +1,5 @@
 import { notInteger, ReplyError } from "./command.ts";
-import { parseInt64 } from "./numbers.ts";
+import { fitsInt64, parseInt64 } from "./numbers.ts";
 
 /** What an amount of time counts, and from when: from now, or from 1970. */
 export type Unit = { readonly scale: number; readonly isRelative: boolean };
@@ -30,9 +30,11 @@ const within = (
   { unit, name }: { readonly unit: Unit; readonly name: string },
   wallMs: number,
 ): number => {
-  const atMs = Number(n) * unit.scale + (unit.isRelative ? wallMs : 0);
-  if (!Number.isSafeInteger(atMs)) throw invalidExpiry(name);
-  return atMs;
+  const scaled = n * BigInt(unit.scale);
+  const atMs = unit.isRelative ? scaled + BigInt(wallMs) : scaled;
+  if (!fitsInt64(scaled) || atMs > BigInt(Number.MAX_SAFE_INTEGER)) throw invalidExpiry(name);
+  // However long ago it was, it is over.
+  return Math.max(Number(atMs), 0);
 };
 
 const invalidExpiry = (name: string): ReplyError =>

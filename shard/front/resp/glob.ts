@@ -34,17 +34,11 @@ const dash = 0x2d;
 
 /** The place in the pattern behind what matched the byte, -1 where it does not match. */
 const matchOne = (pattern: Uint8Array, p: number, byte: number): number => {
-  switch (pattern[p]) {
-    case question:
-      return p + 1;
-    case bracket:
-      return matchClass(pattern, p + 1, byte);
-    case backslash:
-      if (p + 1 < pattern.length) return pattern[p + 1] === byte ? p + 2 : -1;
-      return byte === backslash ? p + 1 : -1;
-    default:
-      return pattern[p] === byte ? p + 1 : -1;
-  }
+  const at = pattern[p];
+  if (at === question) return p + 1;
+  if (at === bracket) return matchClass(pattern, p + 1, byte);
+  if (at !== backslash || p + 1 === pattern.length) return at === byte ? p + 1 : -1;
+  return pattern[p + 1] === byte ? p + 2 : -1;
 };
 
 const matchClass = (pattern: Uint8Array, start: number, byte: number): number => {

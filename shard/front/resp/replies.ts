@@ -116,26 +116,30 @@ export const createReplies = (): Replies => {
       writeText(state, `txt:${value}`, length + 2);
       end(state);
     },
-    written: () => state.base + state.at,
-    cut: (position) => {
-      state.at = position - state.base;
-    },
-    take: (position) => {
-      const to = position - state.base;
-      const bytes = state.buffer.subarray(state.from, to);
-      state.from = to;
-      return bytes;
-    },
-    reuse: () => {
-      if (state.from < state.at) return;
-      state.base += state.at;
-      state.at = 0;
-      state.from = 0;
-      if (state.buffer.length > keptBytesMax) state.buffer = Buffer.alloc(0);
-    },
+    ...takenFrom(state),
   };
   return replies;
 };
+
+const takenFrom = (state: State): Pick<Replies, "written" | "cut" | "take" | "reuse"> => ({
+  written: () => state.base + state.at,
+  cut: (position) => {
+    state.at = position - state.base;
+  },
+  take: (position) => {
+    const to = position - state.base;
+    const bytes = state.buffer.subarray(state.from, to);
+    state.from = to;
+    return bytes;
+  },
+  reuse: () => {
+    if (state.from < state.at) return;
+    state.base += state.at;
+    state.at = 0;
+    state.from = 0;
+    if (state.buffer.length > keptBytesMax) state.buffer = Buffer.alloc(0);
+  },
+});
 
 const room = (state: State, bytes: number): void => {
   const { buffer, at, from } = state;

@@ -82,11 +82,11 @@ const bitCount = ({ args, turn, reply }: Call): void => {
   }
   const start = long(arg(args, 2));
   const end = long(arg(args, 3));
-  const isBits = countsBits(args[4]);
   if (start < 0 && end < 0 && start > end) {
     reply.integer(0);
     return;
   }
+  const isBits = countsBits(args[4]);
   const { from, to } = rangeWithin(start, end, isBits ? value.length * 8 : value.length);
   reply.integer(countOnes(value, isBits ? { from, to } : { from: from * 8, to: to * 8 + 7 }));
 };

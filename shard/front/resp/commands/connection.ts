@@ -1,10 +1,8 @@
-import { arg, command, option, ReplyError, wrongArity, type Call, type Command } from "../command.ts";
+import { arg, command, echoed, option, ReplyError, wrongArity, type Call, type Command } from "../command.ts";
+import { redisVersion } from "../info.ts";
 import { parseLong, parseSafe } from "../numbers.ts";
 import { unwatchAll } from "../transaction.ts";
 import { client, checkName } from "./client.ts";
-
-/** The release of Redis whose commands these are. */
-export const redisVersion = "7.0.15";
 
 const ping = ({ args, reply }: Call): void => {
   if (args.length > 2) throw new ReplyError(wrongArity("ping"));
@@ -50,7 +48,7 @@ const hello = ({ args, reply, session, server }: Call): void => {
     } else if (what === "SETNAME" && left >= 1) {
       name = checkName(arg(args, ++i));
     } else {
-      throw new ReplyError(`ERR Syntax error in HELLO option '${arg(args, i).toString("latin1")}'`);
+      throw new ReplyError(`ERR Syntax error in HELLO option '${echoed(arg(args, i))}'`);
     }
   }
   if (name !== null) session.name = name;
@@ -108,7 +106,7 @@ const asking = ({ reply }: Call): void => {
 export const connection: readonly Command[] = [
   command(["ping", -1, null], ["fast"], ping),
   command(["echo", 2, null], ["fast"], echo),
-  command(["auth", -2, null], ["noscript", "loading", "stale", "fast", "immediate"], auth),
+  command(["auth", -2, null], ["noscript", "loading", "stale", "fast"], auth),
   command(["hello", -1, null], ["noscript", "loading", "stale", "fast"], hello),
   command(["select", 2, null], ["loading", "stale", "fast"], select),
   command(["quit", -1, null], ["noscript", "loading", "stale", "fast", "immediate"], quit),

@@ -1,5 +1,5 @@
 import { live, remove, write, type Turn } from "../../../turn.ts";
-import { arg, command, one, option, ReplyError, type Call, type Command } from "../command.ts";
+import { arg, command, echoed, one, option, ReplyError, type Call, type Command } from "../command.ts";
 import { deadlineOf, type Unit } from "../expiry.ts";
 
 const conditions = (args: readonly Buffer[]): ReadonlySet<string> => {
@@ -7,7 +7,7 @@ const conditions = (args: readonly Buffer[]): ReadonlySet<string> => {
   for (const bytes of args.slice(3)) {
     const name = option(bytes);
     if (!["NX", "XX", "GT", "LT"].includes(name))
-      throw new ReplyError(`ERR Unsupported option ${bytes.toString("latin1")}`);
+      throw new ReplyError(`ERR Unsupported option ${echoed(bytes)}`);
     found.add(name);
   }
   if (found.has("NX") && found.size > 1)

@@ -126,7 +126,7 @@ const help = ({ reply }: Call): void => {
     "    Return the number of references of the value associated with the specified",
     "    <key>.",
     "HELP",
-    "    Print this help.",
+    "    Prints this help.",
   ];
   reply.array(lines.length);
   for (const text of lines) reply.simple(text);

@@ -50,11 +50,10 @@ const readOptions = (args: readonly Buffer[], from: number, isSet: boolean): Set
     ...{ condition: "always", expected: null, get: false },
     ...{ keep: false, persist: false, unit: null, amount: null },
   };
-  const isTimed = (): boolean => options.keep || options.persist || options.unit !== null;
   for (let i = from; i < args.length; i++) {
     const name = option(args[i]);
     const unit = units[name];
-    if (unit !== undefined && !isTimed() && i + 1 < args.length) {
+    if (unit !== undefined && isUntimed(options, unit) && i + 1 < args.length) {
       options.unit = unit;
       options.amount = arg(args, ++i);
     } else if (isSet && (name === "NX" || name === "XX") && isFree(options, name)) {
@@ -72,6 +71,10 @@ const readOptions = (args: readonly Buffer[], from: number, isSet: boolean): Set
   }
   return options;
 };
+
+/** An option that was given may be given again; the last one counts. */
+const isUntimed = ({ keep, persist, unit }: SetOptions, asked: Unit): boolean =>
+  !keep && !persist && (unit === null || unit === asked);
 
 const isFree = ({ condition }: SetOptions, name: "NX" | "XX"): boolean =>
   condition === "always" || condition === name.toLowerCase();
