@@ -74,13 +74,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       registered: () => session?.isConnected() ?? false,
     }),
   });
-  const address: Address = {
-    host: config.advertiseHost,
-    client: ports.client.port,
-    replication: ports.replication.port,
-    http: http.port,
-    resp: resp.port,
-  };
+  const address = addressAt(config.advertiseHost, { ...ports, http, resp });
   const register = { kind: "register", home, address, node: config.node, zone: config.zone } as const;
   const session: InfoSession | undefined = startInfoSession({
     ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
@@ -108,6 +102,22 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     },
   };
 };
+
+const addressAt = (
+  host: string,
+  {
+    client,
+    replication,
+    http,
+    resp,
+  }: Readonly<Record<"client" | "replication" | "http" | "resp", { port: number }>>,
+): Address => ({
+  host,
+  client: client.port,
+  replication: replication.port,
+  http: http.port,
+  resp: resp.port,
+});
 
 type Ports = { readonly client: Listener; readonly replication: Listener };
 

@@ -92,10 +92,10 @@ const makers: Readonly<Record<string, Make>> = {
   getex: (r) => [key(r), ...options(r, 2)],
   mget: (r) => some(r, key),
   mset: (r) => [
-    ...some(r, (x) => `${key(x)}`).flatMap((k) => [k, value(r)]),
+    ...some(r, (x) => key(x)).flatMap((k) => [k, value(r)]),
     ...(r.below(6) === 0 ? [key(r)] : []),
   ],
-  msetnx: (r) => some(r, (x) => `${key(x)}`).flatMap((k) => [k, value(r)]),
+  msetnx: (r) => some(r, (x) => key(x)).flatMap((k) => [k, value(r)]),
   append: (r) => [key(r), value(r)],
   strlen: (r) => [key(r)],
   getrange: (r) => [key(r), r.pick(offsets), r.pick(offsets)],
@@ -174,7 +174,6 @@ const makers: Readonly<Record<string, Make>> = {
     ]),
   object: (r) => r.pick([["help"], ["freq", key(r)], ["bogus"], ["encoding"]]),
   wait: (r) => [r.pick(["0", "x"]), r.pick(["0", "x", "-1"])],
-  dbsize: () => [],
   flushall: (r) => r.pick([["bogus"], ["async", "x"], ["sync"]]),
 };
 const names = Object.keys(makers);

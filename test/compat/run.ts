@@ -10,7 +10,7 @@ import { addressOf } from "../support/shardPair.ts";
 import { startShardProcess } from "../support/shardProcess.ts";
 import { until } from "../support/shardUntil.ts";
 import { randomCommand, randomFrom } from "./generate.ts";
-import { respClient, type RespClient } from "./respClient.ts";
+import { respClient, type RespClient } from "../support/respClient.ts";
 
 const commandsPerSequence = 200;
 
