@@ -9,7 +9,8 @@ import { shardOwnedBy, startTestInfo } from "../support/shardInfo.ts";
 import { addressOf } from "../support/shardPair.ts";
 import { startShardProcess } from "../support/shardProcess.ts";
 import { until } from "../support/shardUntil.ts";
-import { randomCommand, randomFrom } from "./generate.ts";
+import { randomFrom } from "../support/random.ts";
+import { randomCommand } from "./generate.ts";
 import { respClient, type RespClient } from "../support/respClient.ts";
 
 const commandsPerSequence = 200;

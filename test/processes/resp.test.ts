@@ -1,5 +1,8 @@
 import test from "ava";
-import { respClient, type RespClient } from "../support/respClient.ts";
+import { connect } from "node:net";
+import { commands } from "../../shard/front/resp/commands/table.ts";
+import { randomFrom, type Random } from "../support/random.ts";
+import { encodeCommand, respClient, type RespClient } from "../support/respClient.ts";
 import { startPair, type ShardPair } from "../support/shardPair.ts";
 import { shardOwnedBy } from "../support/shardInfo.ts";
 import { until } from "../support/shardUntil.ts";
@@ -115,6 +118,44 @@ test.serial("a protocol error is answered, then the connection ends", async (t) 
   await ended;
   t.is(answer, "-ERR Protocol error: expected '$', got ':'\r\n");
 });
+
+test.serial("mutated commands harm nobody", async (t) => {
+  const random = randomFrom(7);
+  for (let round = 0; round < 40; round++) {
+    const hostile = connect(pair.writerAddress.resp, "127.0.0.1");
+    const ended = new Promise((resolve) => hostile.once("close", resolve));
+    hostile.on("error", () => undefined);
+    hostile.resume();
+    const bytes = Buffer.concat(Array.from({ length: 100 }, () => encodeCommand(hostileCommand(random))));
+    // Some come through whole: what their arguments say is odd enough.
+    for (let i = 0; i < round % 4; i++) bytes[random.below(bytes.length)] = random.below(256);
+    hostile.end(bytes);
+    await ended;
+  }
+  t.is((await ask(owner, ["PING"]))[0], "+PONG\r\n");
+});
+
+const hostileCommand = (random: Random): readonly string[] => {
+  const name = random.pick([...commands.values()]);
+  const words = name.name.split("|");
+  const sub = name.subcommands === undefined ? [] : [random.pick([...name.subcommands.keys()])];
+  const args = Array.from({ length: random.below(6) }, () =>
+    random.pick([
+      "a",
+      "",
+      "-1",
+      "0",
+      "1",
+      "99999999999999999999",
+      "\xff\x00",
+      "*",
+      "EX",
+      "TYPE",
+      "__proto__",
+    ]),
+  );
+  return name.name === "client" ? ["ping"] : [...words, ...sub, ...args];
+};
 
 test.serial("an owner that is replaced sends its clients on", async (t) => {
   const session = await pair.info.registered("demo-read-0");
