@@ -152,7 +152,7 @@ const makers: Readonly<Record<string, Make>> = {
       ["reply"],
       [],
     ]),
-  object: (r) => r.pick([["help"], ["freq", key(r)], ["bogus"], ["encoding"]]),
+  object: (r) => r.pick([["help"], ["freq", key(r)], ["bogus"]]),
   wait: (r) => [r.pick(["0", "x"]), r.pick(["0", "x", "-1"])],
   flushall: (r) => r.pick([["bogus"], ["async", "x"], ["sync"]]),
 };
