@@ -17,5 +17,5 @@ ENV NODE_ENV=production
 USER 65532:65532
 WORKDIR /data
 # client, replication, http, info
-EXPOSE 7379 7380 8080 7378
+EXPOSE 6379 7379 7380 8080 7378
 CMD ["edis", "--help"]

@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 IMAGE ?= edis:dev
 FILE ?= k8s/samples/demo.yaml
 
-.PHONY: help setup build run test lint check e2e kind image manifests bench format clean
+.PHONY: help setup build run test lint check e2e kind image manifests compat bench format clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ kind: build ## a kind cluster with the operator and the sample cluster
 
 manifests: setup ## prints the CRDs and the one-file manifest from their source
 	@node operator/kubernetes/printManifests.ts
+
+compat: setup ## compares commands with a real redis-server, byte for byte
+	@node test/compat/run.ts
 
 bench: build ## figures (no verdicts)
 	@node bench/run.ts

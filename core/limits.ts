@@ -54,3 +54,17 @@ export const replyValueBytesMax = 3 * 1024 * 1024;
 export const replicationFrameBytesMax = 256 * 1024;
 /** Expired keys that an owner removes at once: less than a millisecond of work. */
 export const expiredPerTurnMax = 1000;
+/** Bytes of one RESP command: as much as a frame. */
+export const respCommandBytesMax = 4 * 1024 * 1024;
+/** Arguments of one RESP command, as in Redis; the bytes are bounded as well. */
+export const respArgumentsMax = 1024 * 1024;
+/** An inline command or a length line, as in Redis. */
+export const respInlineBytesMax = 64 * 1024;
+/** Bytes of the commands that one RESP client has queued between MULTI and EXEC. */
+export const respQueuedBytesMax = 16 * 1024 * 1024;
+/** Scans under way at one process; the one that was not asked on for longest starts again. */
+export const respScansMax = 1024;
+/** Bytes of replies of one RESP client that are made and not sent yet; a command whose reply has no room is answered with an error. */
+export const respReplyBytesMax = 64 * 1024 * 1024;
+/** A RESP client that takes nothing of its replies for this long is cut off. */
+export const respStalledMsMax = 60_000;

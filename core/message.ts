@@ -30,6 +30,7 @@ const address = v.object({
   client: v.pipe(count, v.maxValue(65_535)),
   replication: v.pipe(count, v.maxValue(65_535)),
   http: v.pipe(count, v.maxValue(65_535)),
+  resp: v.pipe(count, v.maxValue(65_535)),
 });
 
 const memberState = v.picklist(["starting", "copying", "serving", "leaving"]);

@@ -68,6 +68,8 @@ export type Address = {
   readonly client: number;
   readonly replication: number;
   readonly http: number;
+  /** RESP: the port that speaks Redis Cluster's protocol. */
+  readonly resp: number;
 };
 
 /** What turns topology `from` into `to`. Shards and members are given whole where they changed. */

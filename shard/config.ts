@@ -16,7 +16,12 @@ export type Config = {
   /** Where others find this process. */
   readonly advertiseHost: string;
   /** 0 takes any free one. */
-  readonly ports: { readonly client: number; readonly replication: number; readonly http: number };
+  readonly ports: {
+    readonly client: number;
+    readonly replication: number;
+    readonly http: number;
+    readonly resp: number;
+  };
   readonly node: string;
   readonly zone: string;
   readonly logLevel: string;
@@ -49,6 +54,7 @@ export const readConfig = (
       client: port(env, "EDIS_CLIENT_PORT", 7379),
       replication: port(env, "EDIS_REPLICATION_PORT", 7380),
       http: port(env, "EDIS_HTTP_PORT", 8080),
+      resp: port(env, "EDIS_RESP_PORT", 6379),
     },
     node: optional(env, "EDIS_NODE", ""),
     zone: optional(env, "EDIS_ZONE", ""),

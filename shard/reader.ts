@@ -7,7 +7,8 @@ import type { Holding } from "./holding.ts";
 import { epochAt } from "./replication/history.ts";
 import { refusal } from "./route.ts";
 import { apply } from "./store/store.ts";
-import { hasExpired, isAfter, repliesTooLarge } from "./writer.ts";
+import { hasExpired } from "./turn.ts";
+import { isAfter, repliesTooLarge } from "./writer.ts";
 
 /**
  * Follows one shard's stream: takes a full copy where it must, applies each record exactly in order, knows how far it is

@@ -68,6 +68,9 @@ export const stepWriter = (
       case "reply":
         effect.to.done(effect.results);
         break;
+      case "release":
+        effect.batch.release(effect.isDurable);
+        break;
     }
   }
 };

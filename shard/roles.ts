@@ -1,5 +1,6 @@
 import { EdisError } from "../core/errors.ts";
-import { slotCount, type Epoch, type ShardId } from "../core/ids.ts";
+import { check } from "../core/check.ts";
+import { shardId, slotCount, type Epoch, type ShardId } from "../core/ids.ts";
 import { expiredPerTurnMax } from "../core/limits.ts";
 import type { Member, TopologyIndex } from "../core/topology.ts";
 import { dutyOf, type Duty } from "./duty.ts";
@@ -7,7 +8,8 @@ import { emptyHolding, type Holding } from "./holding.ts";
 import { createReader } from "./reader.ts";
 import { connect, nowOf, stepReader, stepWriter, type Role, type RolesOptions, type Waiter } from "./role.ts";
 import type { Refusal, SlotSet, Standing } from "./route.ts";
-import { activate } from "./writer.ts";
+import type { Turn } from "./turn.ts";
+import { activate, type Batch } from "./writer.ts";
 
 /** Makes this process what the topology wants it to be; nothing else does. */
 export type Roles = {
@@ -17,6 +19,8 @@ export type Roles = {
   readonly follow: (index: TopologyIndex) => void;
   /** Answers a frame; `refused` says which of its requests are not to be carried out. */
   readonly answer: (waiter: Waiter, refused: readonly (Refusal | null)[]) => void;
+  /** Carries out a batch of commands: against the owner's newest state, or what a reader holds, where `turn` only reads. */
+  readonly execute: (batch: Batch) => void;
   readonly stop: () => void;
 };
 
@@ -28,6 +32,8 @@ type State = {
   lagMsMax: number;
   /** The last holding, while nothing is served from it: what this process held, if the same shard is given to it once more. */
   kept: Holding | null;
+  /** What commands see while nothing is held. */
+  nothing: Holding | null;
   /** An epoch is activated once per process: having stepped down from one, this process never serves it again. */
   readonly activated: Map<ShardId, Epoch>;
 };
@@ -39,7 +45,7 @@ export const createRoles = (options: RolesOptions): Roles => {
   const { clock } = options;
   const state: State = {
     ...{ options, role: { kind: "nothing" }, slots: new Uint8Array(slotCount) },
-    ...{ informed: false, lagMsMax: 0, kept: null, activated: new Map() },
+    ...{ informed: false, lagMsMax: 0, kept: null, nothing: null, activated: new Map() },
   };
   const cancelExpire = clock.every(expireEveryMs, () => {
     expire(state);
@@ -64,6 +70,9 @@ export const createRoles = (options: RolesOptions): Roles => {
     },
     answer: (waiter, refused) => {
       answer(state, waiter, refused);
+    },
+    execute: (batch) => {
+      execute(state, batch);
     },
     stop: () => {
       cancelExpire();
@@ -123,6 +132,31 @@ const answer = (
       waiter.done(refused.filter((result) => result !== null));
       return;
   }
+};
+
+const execute = (state: State, batch: Batch): void => {
+  const { role, options } = state;
+  const wallMs = options.clock.wallMs();
+  switch (role.kind) {
+    case "owner":
+      stepWriter(options, role.writer, { kind: "execute", batch, wallMs });
+      return;
+    case "reader":
+      read(role.holding, batch, wallMs);
+      return;
+    case "nothing":
+      // Commands that need no key are answered by a process that serves nothing, too.
+      state.nothing ??= emptyHolding(shardId(0), options.createStore());
+      read(state.nothing, batch, wallMs);
+      return;
+  }
+};
+
+const read = (holding: Holding, batch: Batch, wallMs: number): void => {
+  const turn: Turn = { holding, epoch: holding.epoch, wallMs, records: [], watches: new Map() };
+  batch.run(turn);
+  check(turn.records.length === 0, "only an owner writes");
+  batch.release(true);
 };
 
 const own = (state: State, { shard, epoch }: Extract<Duty, { kind: "own" }>): void => {

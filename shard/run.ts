@@ -8,6 +8,7 @@ import { listen, type Admission, type Listener } from "../net/listen.ts";
 import type { Config } from "./config.ts";
 import { createCounters } from "./counters.ts";
 import { createFront, type Front } from "./front/front.ts";
+import { listenResp } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
@@ -61,6 +62,10 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const front = createFront({ roles, counters, report, topology: topology.current });
 
   const ports = await openPorts(config, rim, { front, publisher });
+  const resp = await listenResp({
+    ...{ host: config.host, port: config.ports.resp, clock, random, logger, self, clusterId },
+    ...{ roles, topology: topology.current, report },
+  });
   const http = await serveHttp({
     ...{ host: config.host, port: config.ports.http, logger },
     routes: healthRoutes({
@@ -69,12 +74,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       registered: () => session?.isConnected() ?? false,
     }),
   });
-  const address: Address = {
-    host: config.advertiseHost,
-    client: ports.client.port,
-    replication: ports.replication.port,
-    http: http.port,
-  };
+  const address = addressAt(config.advertiseHost, { ...ports, http, resp });
   const register = { kind: "register", home, address, node: config.node, zone: config.zone } as const;
   const session: InfoSession | undefined = startInfoSession({
     ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
@@ -89,18 +89,35 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       front.leaving();
       publisher.leaving();
       await clock.sleep(config.drainMs);
-      ports.client.stopAccepting();
-      ports.replication.stopAccepting();
+      for (const port of [ports.client, ports.replication, resp]) port.stopAccepting();
       front.close();
+      resp.end();
       // Readers get what was acknowledged last.
       await waitFor(publisher.isCaughtUp, clock);
       roles.stop();
-      await waitFor(() => Object.values(ports).every((port) => port.connections() === 0), clock);
-      await Promise.all([session.stop(), ports.client.close(), ports.replication.close(), http.close()]);
+      await waitFor(() => [...Object.values(ports), resp].every((port) => port.connections() === 0), clock);
+      const open = [...Object.values(ports), resp, http];
+      await Promise.all([session.stop(), ...open.map((port) => port.close())]);
       logger.info({}, "shard process ended");
     },
   };
 };
+
+const addressAt = (
+  host: string,
+  {
+    client,
+    replication,
+    http,
+    resp,
+  }: Readonly<Record<"client" | "replication" | "http" | "resp", { port: number }>>,
+): Address => ({
+  host,
+  client: client.port,
+  replication: replication.port,
+  http: http.port,
+  resp: resp.port,
+});
 
 type Ports = { readonly client: Listener; readonly replication: Listener };
 

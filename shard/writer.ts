@@ -1,11 +1,12 @@
 import { version, type Epoch, type Version } from "../core/ids.ts";
 import { expiredPerTurnMax, replyValueBytesMax } from "../core/limits.ts";
-import type { Operation, Record } from "../core/record.ts";
+import type { Record } from "../core/record.ts";
 import type { Condition, Expiry, Request, Result } from "../core/request.ts";
 import type { Holding } from "./holding.ts";
 import { historyUpTo, historyWith } from "./replication/history.ts";
 import { refusal, type Refusal } from "./route.ts";
-import { apply } from "./store/store.ts";
+import { isThere, live, remove, write, type Turn } from "./turn.ts";
+import { touchAll, type Watches } from "./watches.ts";
 
 /**
  * Orders the writes of one shard in one epoch: decides each request against the newest state, makes an absolute record of
@@ -20,8 +21,21 @@ export type Writer<To> = {
   durable: Version;
   /** Answers that rest on what is not durable yet, in the order of `through`. */
   waiting: Waiting<To>[];
+  /** Who wants to hear of writes; ends with the epoch. */
+  readonly watches: Watches;
 };
-type Waiting<To> = { readonly to: To; readonly through: Version; readonly results: readonly Result[] };
+type Waiting<To> = { readonly through: Version; readonly answer: Answer<To> };
+type Answer<To> =
+  | { readonly kind: "reply"; readonly to: To; readonly results: readonly Result[] }
+  | { readonly kind: "release"; readonly batch: Batch; readonly isDurable: boolean };
+
+/** Commands that are carried out together in one turn, and whose answers go out together. */
+export type Batch = {
+  /** Carries them out, as far as `turn` allows, and makes their answers. */
+  readonly run: (turn: Turn) => void;
+  /** Lets the answers go; where the epoch ended before that, nobody knows whether what they say is so. */
+  readonly release: (isDurable: boolean) => void;
+};
 
 export type WriterEvent<To> =
   /** One frame. `refused` holds a refusal at the index of each request that is not to be carried out. */
@@ -32,6 +46,7 @@ export type WriterEvent<To> =
       readonly refused: readonly (Refusal | null)[];
       readonly wallMs: number;
     }
+  | { readonly kind: "execute"; readonly batch: Batch; readonly wallMs: number }
   /** Time went on: keys may have expired. */
   | { readonly kind: "expire"; readonly wallMs: number }
   | { readonly kind: "durable"; readonly through: Version }
@@ -40,8 +55,7 @@ export type WriterEvent<To> =
 
 export type WriterEffect<To> =
   /** In order; the store has them already. Answer with `durable` once they are. */
-  | { readonly kind: "append"; readonly records: readonly Record[] }
-  | { readonly kind: "reply"; readonly to: To; readonly results: readonly Result[] };
+  { readonly kind: "append"; readonly records: readonly Record[] } | Answer<To>;
 
 /** Activates an epoch on what this process holds: all of it, or nothing at all where it never got a complete copy. */
 export const activate = <To>(holding: Holding, epoch: Epoch): Writer<To> => {
@@ -54,13 +68,15 @@ export const activate = <To>(holding: Holding, epoch: Epoch): Writer<To> => {
   holding.history = historyWith(historyUpTo(holding.history, holding.epoch), epoch, holding.version);
   holding.epoch = epoch;
   holding.complete = true;
-  return { holding, epoch, durable: holding.version, waiting: [] };
+  return { holding, epoch, durable: holding.version, waiting: [], watches: new Map() };
 };
 
 export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly WriterEffect<To>[] => {
   switch (event.kind) {
     case "requests":
       return takeRequests(writer, event);
+    case "execute":
+      return execute(writer, event);
     case "expire":
       return expire(writer, event.wallMs);
     case "durable":
@@ -68,7 +84,8 @@ export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly W
     case "stepDown": {
       const cut = writer.waiting;
       writer.waiting = [];
-      return cut.map(({ to, results }) => ({ kind: "reply", to, results: results.map(unknownOutcome) }));
+      touchAll(writer.watches);
+      return cut.map(({ answer }) => unknown(answer));
     }
   }
 };
@@ -77,33 +94,58 @@ const takeRequests = <To>(
   writer: Writer<To>,
   { to, requests, refused, wallMs }: Extract<WriterEvent<To>, { kind: "requests" }>,
 ): readonly WriterEffect<To>[] => {
-  const turn: Turn = {
-    holding: writer.holding,
-    epoch: writer.epoch,
-    wallMs,
-    records: [],
-    valueBytesLeft: replyValueBytesMax,
-  };
+  const turn: FrameTurn = { ...turnOf(writer, wallMs), valueBytesLeft: replyValueBytesMax };
   const results = requests.map((request, i) => refused[i] ?? answer(turn, request));
+  return settle(writer, turn, { kind: "reply", to, results });
+};
+
+const execute = <To>(
+  writer: Writer<To>,
+  { batch, wallMs }: Extract<WriterEvent<To>, { kind: "execute" }>,
+): readonly WriterEffect<To>[] => {
+  const turn = turnOf(writer, wallMs);
+  batch.run(turn);
+  return settle(writer, turn, { kind: "release", batch, isDurable: true });
+};
+
+const turnOf = <To>({ holding, epoch, watches }: Writer<To>, wallMs: number): Turn => ({
+  ...{ holding, epoch, wallMs, watches },
+  records: [],
+});
+
+const settle = <To>(
+  writer: Writer<To>,
+  { records }: Turn,
+  answer: Answer<To>,
+): readonly WriterEffect<To>[] => {
   const through = writer.holding.version;
-  const reply: Waiting<To> = { to, through, results };
   // Reads wait as well: what they saw must not be lost after they were answered.
-  if (through <= writer.durable) return [{ kind: "reply", to, results }];
-  writer.waiting.push(reply);
-  return turn.records.length === 0 ? [] : [{ kind: "append", records: turn.records }];
+  if (through <= writer.durable) return [answer];
+  writer.waiting.push({ through, answer });
+  return records.length === 0 ? [] : [{ kind: "append", records }];
 };
 
 const acknowledge = <To>(writer: Writer<To>, through: Version): readonly WriterEffect<To>[] => {
   writer.durable = through;
   const count = writer.waiting.findIndex((waiting) => waiting.through > through);
   const ready = writer.waiting.splice(0, count === -1 ? writer.waiting.length : count);
-  return ready.map(({ to, results }) => ({ kind: "reply", to, results }));
+  return ready.map(({ answer }) => answer);
 };
 
-const expire = <To>({ holding, epoch }: Writer<To>, wallMs: number): readonly WriterEffect<To>[] => {
-  const turn: Turn = { holding, epoch, wallMs, records: [], valueBytesLeft: 0 };
-  for (const key of holding.store.expired(wallMs, expiredPerTurnMax)) write(turn, { kind: "delete", key });
+const expire = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<To>[] => {
+  const turn = turnOf(writer, wallMs);
+  for (const key of writer.holding.store.expired(wallMs, expiredPerTurnMax))
+    write(turn, { kind: "delete", key });
   return turn.records.length === 0 ? [] : [{ kind: "append", records: turn.records }];
+};
+
+const unknown = <To>(answer: Answer<To>): Answer<To> => {
+  switch (answer.kind) {
+    case "reply":
+      return { ...answer, results: answer.results.map(unknownOutcome) };
+    case "release":
+      return { ...answer, isDurable: false };
+  }
 };
 
 const unknownOutcome = (): Result =>
@@ -112,33 +154,17 @@ const unknownOutcome = (): Result =>
     "Cannot say whether it was applied: the owner changed before it was durable; read first",
   );
 
-/** What one event changes. */
-type Turn = {
-  readonly holding: Holding;
-  readonly epoch: Epoch;
-  readonly wallMs: number;
-  readonly records: Record[];
-  valueBytesLeft: number;
-};
+/** The turn of a frame, whose reply is a frame too. */
+type FrameTurn = Turn & { valueBytesLeft: number };
 
-const write = (turn: Turn, operation: Operation): void => {
-  const { holding, epoch, records } = turn;
-  holding.version = version(holding.version + 1);
-  apply(holding.store, operation);
-  records.push({ epoch, version: holding.version, operation });
-};
-
-const answer = (turn: Turn, request: Request): Result => {
+const answer = (turn: FrameTurn, request: Request): Result => {
   switch (request.kind) {
     case "get":
       return get(turn, request);
     case "set":
       return set(turn, request);
     case "delete": {
-      const existed = isThere(turn, request.key);
-      // One that expired is still in the store; its record is written either way, so that it is gone.
-      if (turn.holding.store.expiryOf(request.key) !== undefined)
-        write(turn, { kind: "delete", key: request.key });
+      const existed = remove(turn, request.key);
       return { kind: "deleted", existed, ...placeOf(turn) };
     }
     case "increment":
@@ -146,7 +172,7 @@ const answer = (turn: Turn, request: Request): Result => {
   }
 };
 
-const get = (turn: Turn, { key, read }: Extract<Request, { kind: "get" }>): Result => {
+const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>): Result => {
   const { holding, epoch } = turn;
   if (read.kind === "session" && isAfter(read, { epoch, version: holding.version })) {
     return refusal(
@@ -235,20 +261,6 @@ const placeOf = ({ holding, epoch }: Turn): { readonly epoch: Epoch; readonly ve
   epoch,
   version: holding.version,
 });
-
-const live = ({ holding, wallMs }: Turn, key: Uint8Array): ReturnType<Holding["store"]["get"]> => {
-  const stored = holding.store.get(key);
-  return stored === undefined || hasExpired(stored.expiresAtMs, wallMs) ? undefined : stored;
-};
-
-const isThere = ({ holding, wallMs }: Turn, key: Uint8Array): boolean => {
-  const expiresAtMs = holding.store.expiryOf(key);
-  return expiresAtMs !== undefined && !hasExpired(expiresAtMs, wallMs);
-};
-
-/** A key is gone from the instant at which it expires, whether or not its record has been removed. */
-export const hasExpired = (expiresAtMs: number | null, wallMs: number): boolean =>
-  expiresAtMs !== null && expiresAtMs <= wallMs;
 
 /** No integer of 53 bits is longer; leading zeros are not accepted. */
 const integerBytesMax = 20;

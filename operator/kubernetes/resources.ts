@@ -20,7 +20,7 @@ export const tokenSecret = (name: string): string => `${name}-edis`;
 export const tokenKey = "token";
 
 const uid = 65_532;
-const ports = { client: 7379, replication: 7380, http: 8080 };
+const ports = { client: 7379, replication: 7380, http: 8080, resp: 6379 };
 const suffix = { writer: "write", reader: "read" } as const;
 
 /** Labels of what belongs to a cluster, or to its writers or readers. */
@@ -97,7 +97,7 @@ const headlessService = (cluster: ShardCluster, role: Role): Manifest => ({
     clusterIP: "None",
     publishNotReadyAddresses: true,
     selector: selectorFor(cluster.name, role),
-    ports: [servicePort("client"), servicePort("replication")],
+    ports: [servicePort("client"), servicePort("replication"), servicePort("resp")],
   },
 });
 
@@ -106,7 +106,7 @@ const clientService = (cluster: ShardCluster, role: Role): Manifest => ({
   apiVersion: "v1",
   kind: "Service",
   metadata: metadata(cluster, role === "writer" ? cluster.name : `${cluster.name}-read`, role),
-  spec: { selector: selectorFor(cluster.name, role), ports: [servicePort("client")] },
+  spec: { selector: selectorFor(cluster.name, role), ports: [servicePort("client"), servicePort("resp")] },
 });
 
 const servicePort = (name: keyof typeof ports): Fields => ({

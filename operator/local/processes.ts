@@ -123,6 +123,7 @@ const startPod = (options: ProcessesOptions, { cluster, name, home, tokenFile }:
       EDIS_CLIENT_PORT: "0",
       EDIS_REPLICATION_PORT: "0",
       EDIS_HTTP_PORT: "0",
+      EDIS_RESP_PORT: "0",
       EDIS_NODE: node,
       EDIS_LOG_LEVEL: logLevel,
       EDIS_DRAIN_MS: String(drainMs),

@@ -17,7 +17,7 @@ const member = (pod: string, home: Home, shard: number): Member => ({
   home,
   shard: shardId(shard),
   state: "serving",
-  address: { host: "127.0.0.1", client: 1, replication: 2, http: 3 },
+  address: { host: "127.0.0.1", client: 1, replication: 2, http: 3, resp: 4 },
   node: "",
   zone: "",
 });

@@ -155,7 +155,7 @@ const startPod = async (
     },
   });
   const state: MemberState = "serving";
-  const address = { host: "127.0.0.1", client: listener.port, replication: 1, http: 1 };
+  const address = { host: "127.0.0.1", client: listener.port, replication: 1, http: 1, resp: 1 };
   const scripted: ScriptedPod = {
     member: { ...self, home, shard: shardId(0), state, address, node: "", zone: "" },
     url: `ws://127.0.0.1:${listener.port}`,

@@ -10,7 +10,7 @@ const member = fc.record({
   home: fc.constant("reader" as const),
   shard: fc.option(fc.nat({ max: 3 }).map(shardId)),
   state: fc.constantFrom("starting" as const, "copying" as const, "serving" as const, "leaving" as const),
-  address: fc.constant({ host: "10.0.0.1", client: 1, replication: 2, http: 3 }),
+  address: fc.constant({ host: "10.0.0.1", client: 1, replication: 2, http: 3, resp: 4 }),
   node: fc.constantFrom("", "node-1"),
   zone: fc.constant("zone-a"),
 });
@@ -83,7 +83,7 @@ test("the index names an owner only while its process is the one that the topolo
         home: "writer",
         shard: shardId(0),
         state: "serving",
-        address: { host: "h", client: 1, replication: 2, http: 3 },
+        address: { host: "h", client: 1, replication: 2, http: 3, resp: 4 },
         node: "",
         zone: "",
       },

@@ -5,7 +5,7 @@ import { dutyOf } from "../../shard/duty.ts";
 
 const member = (pod: string, more: Partial<Member> = {}): Member => ({
   ...{ pod, incarnation: "1", home: "writer", shard: null, state: "serving", node: "", zone: "" },
-  address: { host: "127.0.0.1", client: 1, replication: 2, http: 3 },
+  address: { host: "127.0.0.1", client: 1, replication: 2, http: 3, resp: 4 },
   ...more,
 });
 const owned: Shard = {

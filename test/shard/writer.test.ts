@@ -5,7 +5,9 @@ import type { Condition, Expiry, Request, Result } from "../../core/request.ts";
 import { emptyHolding } from "../../shard/holding.ts";
 import { createMemoryStore } from "../../shard/store/memoryStore.ts";
 import { apply } from "../../shard/store/store.ts";
-import { activate, step, type Writer, type WriterEffect } from "../../shard/writer.ts";
+import { write } from "../../shard/turn.ts";
+import { watch } from "../../shard/watches.ts";
+import { activate, step, type Batch, type Writer, type WriterEffect } from "../../shard/writer.ts";
 import { bytesOf, stringOf } from "../support/shardBytes.ts";
 import { get, increment, remove, session, set, textOf } from "../support/shardClient.ts";
 
@@ -64,6 +66,43 @@ test("stepping down leaves no answer open, and none that says it was done", (t) 
   t.true(effect?.kind === "reply");
   if (effect?.kind === "reply")
     t.deepEqual(effect.results.map(textOf), ["error outcome-unknown", "error outcome-unknown"]);
+});
+
+test("answers of a batch go out once what it wrote is durable, and a batch that only reads waits for what it saw", (t) => {
+  const writer = createWriter();
+  const released: string[] = [];
+  const batch = (name: string, run: Batch["run"]): Batch => ({
+    run,
+    release: (isDurable) => released.push(`${name} ${isDurable ? "durable" : "unknown"}`),
+  });
+  const perform = (effects: readonly WriterEffect<number>[]): void => {
+    for (const effect of effects) if (effect.kind === "release") effect.batch.release(effect.isDurable);
+  };
+  const put = batch("put", (turn) => {
+    write(turn, { kind: "set", key: bytesOf("a"), value: bytesOf("1"), expiresAtMs: null });
+  });
+  const look = batch("look", () => undefined);
+  perform(step(writer, { kind: "execute", batch: put, wallMs: 1 }));
+  perform(step(writer, { kind: "execute", batch: look, wallMs: 1 }));
+  t.deepEqual(released, []);
+  perform(step(writer, { kind: "durable", through: version(1) }));
+  t.deepEqual(released, ["put durable", "look durable"]);
+  perform(step(writer, { kind: "execute", batch: put, wallMs: 1 }));
+  perform(step(writer, { kind: "stepDown" }));
+  t.deepEqual(released.slice(2), ["put unknown"]);
+});
+
+test("who watches a key hears of every write to it, whoever writes, and of the end of the epoch", (t) => {
+  const writer = createWriter();
+  const [first, second] = [{ touched: false }, { touched: false }];
+  watch(writer.watches, bytesOf("a"), first);
+  watch(writer.watches, bytesOf("b"), second);
+  ask(writer, [get("a"), set("c", "1")]);
+  t.false(first.touched);
+  ask(writer, [set("a", "1")]);
+  t.deepEqual([first.touched, second.touched], [true, false]);
+  step(writer, { kind: "stepDown" });
+  t.true(second.touched);
 });
 
 test("a refused request of a frame is not carried out; the others are", (t) => {

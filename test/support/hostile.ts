@@ -61,7 +61,7 @@ export const seeds: readonly Uint8Array[] = [
   encodeMessage({
     kind: "register",
     home: "reader",
-    address: { host: "127.0.0.1", client: 1, replication: 2, http: 3 },
+    address: { host: "127.0.0.1", client: 1, replication: 2, http: 3, resp: 4 },
     node: "n",
     zone: "z",
   }),

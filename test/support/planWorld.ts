@@ -72,7 +72,12 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
     pod,
     incarnation,
     ageMs: fields.ageMs ?? 60_000,
-    registered: { home, node, zone, address: { host: "10.0.0.1", client: 1, replication: 2, http: 3 } },
+    registered: {
+      home,
+      node,
+      zone,
+      address: { host: "10.0.0.1", client: 1, replication: 2, http: 3, resp: 4 },
+    },
     report: {
       pod,
       incarnation,

@@ -44,6 +44,7 @@ export const startShardProcess = (options: {
       EDIS_CLIENT_PORT: "0",
       EDIS_REPLICATION_PORT: "0",
       EDIS_HTTP_PORT: "0",
+      EDIS_RESP_PORT: "0",
       EDIS_DRAIN_MS: "100",
       ...env,
     },

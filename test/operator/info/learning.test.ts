@@ -54,7 +54,7 @@ const session = (pod: string, incarnation = "a"): Session => {
     ...{ pod, incarnation, home, leaving: false, version: version(1), keys: 0, bytes: 0, readers: [] },
     serving: { kind: "nothing" as const },
   };
-  const address = { host: "h", client: 1, replication: 2, http: 3 };
+  const address = { host: "h", client: 1, replication: 2, http: 3, resp: 4 };
   return { pod, incarnation, registered: { home, address, node: "", zone: "" }, report, ageMs: 0 };
 };
 

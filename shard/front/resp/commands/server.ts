@@ -1,0 +1,167 @@
+import { arg, command, container, keysOf, ReplyError, type Call, type Command } from "../command.ts";
+import { infoText } from "../info.ts";
+import { matches } from "../glob.ts";
+import { parseSafe } from "../numbers.ts";
+import type { Replies } from "../replies.ts";
+import { connectionsMax, respReplyBytesMax, valueBytesMax } from "../../../../core/limits.ts";
+
+const time = ({ turn, reply, server }: Call): void => {
+  const micros = Math.floor((server.clock.nowMs() % 1) * 1000);
+  reply.array(2);
+  reply.text(String(Math.floor(turn.wallMs / 1000)));
+  reply.text(String((turn.wallMs % 1000) * 1000 + micros));
+};
+
+const info = (call: Call): void => {
+  call.reply.verbatim(infoText(call, call.args.slice(1)));
+};
+
+/** Settings as Redis names them, where they say something here. None can be changed: they are limits, or the operator's. */
+const settings = ({ server }: Call): Readonly<Record<string, string>> => ({
+  appendonly: "no",
+  "cluster-enabled": "yes",
+  databases: "1",
+  maxclients: String(connectionsMax),
+  maxmemory: "0",
+  "maxmemory-policy": "noeviction",
+  port: String(server.port()),
+  "proto-max-bulk-len": String(valueBytesMax),
+  save: "",
+  timeout: "0",
+  "client-query-buffer-limit": String(respReplyBytesMax),
+});
+
+const configGet = (call: Call): void => {
+  const { args, reply } = call;
+  const found = Object.entries(settings(call)).filter(([name]) =>
+    args.slice(2).some((pattern) => matches(Buffer.from(option(pattern)), Buffer.from(name))),
+  );
+  reply.map(found.length);
+  for (const [name, value] of found) {
+    reply.text(name);
+    reply.text(value);
+  }
+};
+
+const option = (bytes: Buffer): string => bytes.toString("latin1").toLowerCase();
+
+const configSet = (call: Call): void => {
+  const { args } = call;
+  if (args.length % 2 !== 0) throw new ReplyError("ERR wrong number of arguments for 'config|set' command");
+  const known = settings(call);
+  for (let i = 2; i < args.length; i += 2) {
+    const name = arg(args, i).toString("latin1");
+    if (known[name.toLowerCase()] === undefined)
+      throw new ReplyError(`ERR Unknown option or number of arguments for CONFIG SET - '${name}'`);
+    throw new ReplyError(
+      `ERR CONFIG SET failed (possibly related to argument '${name}') - can't set immutable config`,
+    );
+  }
+};
+
+const resetStat = ({ reply, server }: Call): void => {
+  server.counters.commands = 0;
+  reply.simple("OK");
+};
+
+const wait = ({ args, reply, server }: Call): void => {
+  const wanted = parseSafe(arg(args, 1));
+  if (wanted === undefined) throw new ReplyError("ERR value is not an integer or out of range");
+  const timeout = parseSafe(arg(args, 2));
+  if (timeout === undefined) throw new ReplyError("ERR timeout is not an integer or out of range");
+  if (timeout < 0) throw new ReplyError("ERR timeout is negative");
+  if (server.roles.standing().kind === "reader")
+    throw new ReplyError(
+      "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
+    );
+  // Readers that hold every write that was answered before; it does not wait for more of them.
+  reply.integer(server.report().readers.filter(({ lag }) => lag.versions === 0).length);
+};
+
+const describe = (reply: Replies, { name, arity, flags, keys, subcommands }: Command): void => {
+  reply.array(10);
+  reply.text(name);
+  reply.integer(arity);
+  const shown = flags.filter((flag) => flag !== "immediate" && flag !== "random");
+  reply.set(shown.length);
+  for (const flag of shown) reply.simple(flag);
+  reply.integer(keys?.first ?? 0);
+  reply.integer(keys?.last ?? 0);
+  reply.integer(keys?.step ?? 0);
+  reply.set(0);
+  reply.array(0);
+  reply.array(0);
+  const subs = [...(subcommands?.values() ?? [])];
+  reply.array(subs.length);
+  for (const sub of subs) describe(reply, sub);
+};
+
+/** COMMAND, which speaks of the table that it is part of. */
+export const commandOf = (table: () => ReadonlyMap<string, Command>): Command => {
+  const find = (bytes: Buffer): Command | undefined => {
+    const [name = "", sub] = option(bytes).split("|");
+    const found = table().get(name);
+    return sub === undefined ? found : found?.subcommands?.get(sub);
+  };
+  const all = ({ reply }: Call): void => {
+    reply.array(table().size);
+    for (const one of table().values()) describe(reply, one);
+  };
+  const container_ = container("command", [
+    command(["command|count", 2, null], ["loading", "stale"], ({ reply }) => {
+      reply.integer(table().size);
+    }),
+    command(["command|info", -2, null], ["loading", "stale"], (call) => {
+      if (call.args.length === 2) {
+        all(call);
+        return;
+      }
+      const { args, reply } = call;
+      reply.array(args.length - 2);
+      for (const bytes of args.slice(2)) {
+        const found = find(bytes);
+        if (found === undefined) reply.nullArray();
+        else describe(reply, found);
+      }
+    }),
+    command(["command|docs", -2, null], ["loading", "stale"], ({ args, reply }) => {
+      const asked = args.length === 2 ? [...table().values()] : args.slice(2).map(find);
+      const found = asked.filter((one) => one !== undefined);
+      reply.map(found.length);
+      for (const { name } of found) {
+        reply.text(name);
+        reply.map(0);
+      }
+    }),
+    command(["command|list", -2, null], ["loading", "stale"], ({ args, reply }) => {
+      if (args.length > 2) throw new ReplyError("ERR syntax error");
+      reply.array(table().size);
+      for (const name of table().keys()) reply.text(name);
+    }),
+    command(["command|getkeys", -3, null], ["loading", "stale"], ({ args, reply }) => {
+      const asked = args.slice(2);
+      const container = find(arg(asked, 0));
+      const found = container?.subcommands?.get(option(asked[1] ?? Buffer.alloc(0))) ?? container;
+      if (found === undefined) throw new ReplyError("ERR Invalid command specified");
+      const { arity } = found;
+      if (found.keys === null) throw new ReplyError("ERR The command has no key arguments");
+      if (arity < 0 ? asked.length < -arity : asked.length !== arity)
+        throw new ReplyError("ERR Invalid number of arguments specified for command");
+      const keys = keysOf(found, asked);
+      reply.array(keys.length);
+      for (const key of keys) reply.bulk(key);
+    }),
+  ]);
+  return { ...container_, arity: -1, run: all };
+};
+
+export const server: readonly Command[] = [
+  command(["time", 1, null], ["loading", "stale", "fast"], time),
+  command(["info", -1, null], ["loading", "stale"], info),
+  command(["wait", 3, null], [], wait),
+  container("config", [
+    command(["config|get", -3, null], ["admin", "loading", "stale"], configGet),
+    command(["config|set", -4, null], ["admin", "loading", "stale"], configSet),
+    command(["config|resetstat", 2, null], ["admin", "loading", "stale"], resetStat),
+  ]),
+];

@@ -1,0 +1,42 @@
+import { slot as slotOf } from "../../../core/ids.ts";
+import type { TopologyIndex } from "../../../core/topology.ts";
+import type { Standing } from "../../route.ts";
+
+/** Decides whether this process serves a slot to a RESP client, or what Redis Cluster would say instead. */
+export type Place = {
+  readonly standing: Standing;
+  readonly index: TopologyIndex | undefined;
+  /** How far a reader is behind, asked only where it matters. */
+  readonly lag: () => { readonly ms: number; readonly msMax: number };
+};
+
+/** Null where it is served here. `isReadOnly`: the command reads and the client has said READONLY. */
+export const redirect = (place: Place, slot: number, isReadOnly: boolean): string | null => {
+  const { standing } = place;
+  switch (standing.kind) {
+    case "nothing":
+      return moved(place, slot);
+    case "owner":
+      return standing.slots[slot] === 1 ? null : moved(place, slot);
+    case "reader": {
+      if (!isReadOnly || standing.slots[slot] !== 1) return moved(place, slot);
+      if (!standing.complete) return "LOADING Redis is loading the dataset in memory";
+      const { ms, msMax } = place.lag();
+      return ms > msMax
+        ? "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+        : null;
+    }
+  }
+};
+
+const moved = ({ index, standing }: Place, slot: number): string => {
+  if (index === undefined) return "CLUSTERDOWN The cluster is down";
+  const shard = index.shardOf(slotOf(slot));
+  const owner = shard === undefined ? undefined : index.ownerOf(shard.id);
+  if (owner === undefined) return "CLUSTERDOWN Hash slot not served";
+  // The topology names this very process, which does not own yet, or not any more: it will be settled in a moment.
+  if (standing.kind === "owner" && standing.shard === shard?.id)
+    return "TRYAGAIN The slot is changing hands; try again in a moment";
+  const { host, resp } = owner.address;
+  return `MOVED ${slot} ${host}:${resp}`;
+};

@@ -1,0 +1,201 @@
+import { respReplyBytesMax } from "../../../core/limits.ts";
+import { ReplyError } from "./command.ts";
+
+/**
+ * Replies of one connection, written one behind the other into one growing buffer. What is written is taken in pieces,
+ * by position: replies that wait for their records to be durable stay in it until then.
+ */
+export type Replies = {
+  /** 2 or 3; the writer says the same in the words of either. */
+  protocol: 2 | 3;
+  readonly simple: (text: string) => void;
+  /** `text` begins with its code: `ERR …`. */
+  readonly error: (text: string) => void;
+  readonly integer: (n: number | bigint) => void;
+  readonly bulk: (bytes: Uint8Array) => void;
+  readonly text: (text: string) => void;
+  readonly bulkOrNull: (bytes: Uint8Array | undefined) => void;
+  readonly null: () => void;
+  readonly nullArray: () => void;
+  readonly array: (length: number) => void;
+  /** A map of so many pairs; RESP2 has an array of twice as many. */
+  readonly map: (pairs: number) => void;
+  readonly set: (length: number) => void;
+  /** Text for people. */
+  readonly verbatim: (text: string) => void;
+  /** How many bytes were ever written. */
+  readonly written: () => number;
+  /** Takes back what was written after this position. */
+  readonly cut: (position: number) => void;
+  /** The bytes up to this position that were not taken yet; they hold until `reuse` or the next `take`. */
+  readonly take: (position: number) => Buffer;
+  /** What was taken has been sent: its room may be written over. Not called, it is left alone. */
+  readonly reuse: () => void;
+};
+
+const firstBytes = 1024;
+/** A buffer that was larger is not kept. */
+const keptBytesMax = 64 * 1024;
+
+type State = {
+  buffer: Buffer;
+  /** Where the next byte goes. */
+  at: number;
+  /** Where the bytes begin that were not taken yet. */
+  from: number;
+  /** Position of the first byte of the buffer. */
+  base: number;
+};
+
+const ok = Buffer.from("+OK\r\n");
+const nullBulk = Buffer.from("$-1\r\n");
+const nullArray = Buffer.from("*-1\r\n");
+const null3 = Buffer.from("_\r\n");
+const colon = 0x3a;
+const dollar = 0x24;
+const star = 0x2a;
+
+export const createReplies = (): Replies => {
+  const state: State = { buffer: Buffer.alloc(0), at: 0, from: 0, base: 0 };
+  const bulk = (bytes: Uint8Array): void => {
+    writeLength(state, dollar, bytes.length);
+    room(state, bytes.length + 2);
+    state.buffer.set(bytes, state.at);
+    state.at += bytes.length;
+    end(state);
+  };
+  const text = (value: string): void => {
+    const length = Buffer.byteLength(value);
+    writeLength(state, dollar, length);
+    writeText(state, value, length + 2);
+    end(state);
+  };
+  const replies: Replies = {
+    protocol: 2,
+    bulk,
+    text,
+    simple: (value) => {
+      if (value === "OK") raw(state, ok);
+      else line(state, `+${value}`);
+    },
+    error: (value) => {
+      // One line it has to stay.
+      line(state, `-${value.replaceAll(/[\r\n]/g, " ")}`);
+    },
+    integer: (n) => {
+      if (typeof n === "number" && n >= 0) writeLength(state, colon, n);
+      else line(state, `:${n}`);
+    },
+    bulkOrNull: (bytes) => {
+      if (bytes === undefined) replies.null();
+      else bulk(bytes);
+    },
+    null: () => {
+      raw(state, replies.protocol === 2 ? nullBulk : null3);
+    },
+    nullArray: () => {
+      raw(state, replies.protocol === 2 ? nullArray : null3);
+    },
+    array: (length) => {
+      writeLength(state, star, length);
+    },
+    map: (pairs) => {
+      if (replies.protocol === 2) writeLength(state, star, pairs * 2);
+      else writeLength(state, 0x25, pairs);
+    },
+    set: (length) => {
+      writeLength(state, replies.protocol === 2 ? star : 0x7e, length);
+    },
+    verbatim: (value) => {
+      if (replies.protocol === 2) {
+        text(value);
+        return;
+      }
+      const length = Buffer.byteLength(value) + 4;
+      writeLength(state, 0x3d, length);
+      writeText(state, `txt:${value}`, length + 2);
+      end(state);
+    },
+    ...takenFrom(state),
+  };
+  return replies;
+};
+
+const takenFrom = (state: State): Pick<Replies, "written" | "cut" | "take" | "reuse"> => ({
+  written: () => state.base + state.at,
+  cut: (position) => {
+    state.at = position - state.base;
+  },
+  take: (position) => {
+    const to = position - state.base;
+    const bytes = state.buffer.subarray(state.from, to);
+    state.from = to;
+    return bytes;
+  },
+  reuse: () => {
+    if (state.from < state.at) return;
+    state.base += state.at;
+    state.at = 0;
+    state.from = 0;
+    if (state.buffer.length > keptBytesMax) state.buffer = Buffer.alloc(0);
+  },
+});
+
+const room = (state: State, bytes: number): void => {
+  const { buffer, at, from } = state;
+  if (buffer.length - at >= bytes) return;
+  const kept = at - from;
+  if (kept + bytes > respReplyBytesMax)
+    throw new ReplyError(`ERR the reply has more than ${respReplyBytesMax} bytes`);
+  const grown = Buffer.allocUnsafeSlow(Math.max(firstBytes, (kept + bytes) * 2));
+  buffer.copy(grown, 0, from, at);
+  // The old buffer may be on its way still: it is left as it is.
+  state.buffer = grown;
+  state.base += from;
+  state.at = kept;
+  state.from = 0;
+};
+
+const end = (state: State): void => {
+  state.buffer[state.at++] = 0x0d;
+  state.buffer[state.at++] = 0x0a;
+};
+
+const raw = (state: State, bytes: Buffer): void => {
+  room(state, bytes.length);
+  for (const byte of bytes) state.buffer[state.at++] = byte;
+};
+
+const line = (state: State, text: string): void => {
+  room(state, text.length + 2);
+  state.at += state.buffer.write(text, state.at, "latin1");
+  end(state);
+};
+
+const writeText = (state: State, text: string, bytesMax: number): void => {
+  room(state, bytesMax);
+  state.at += state.buffer.write(text, state.at, "utf8");
+};
+
+/** A mark, a number from 0 up, and the end of the line. */
+const writeLength = (state: State, mark: number, n: number): void => {
+  room(state, 24);
+  const { buffer } = state;
+  buffer[state.at++] = mark;
+  if (n < 10) {
+    buffer[state.at++] = 0x30 + n;
+  } else if (n < 1_000_000_000) {
+    let digits = 1;
+    for (let rest = n; rest >= 10; rest = (rest / 10) | 0) digits++;
+    let rest = n;
+    for (let at = state.at + digits - 1; at >= state.at; at--) {
+      const next = (rest / 10) | 0;
+      buffer[at] = 0x30 + rest - next * 10;
+      rest = next;
+    }
+    state.at += digits;
+  } else {
+    state.at += buffer.write(String(n), state.at, "latin1");
+  }
+  end(state);
+};

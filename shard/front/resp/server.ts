@@ -1,0 +1,146 @@
+import { createServer, type AddressInfo, type Socket } from "node:net";
+import type { Clock } from "../../../core/clock.ts";
+import { connectionsMax, halfReceivedBytesMax, respStalledMsMax } from "../../../core/limits.ts";
+import type { Logger } from "../../../core/logger.ts";
+import type { Report } from "../../../core/message.ts";
+import type { PodRef, TopologyIndex } from "../../../core/topology.ts";
+import type { Roles } from "../../roles.ts";
+import type { Batch } from "../../writer.ts";
+import { redirect } from "./redirect.ts";
+import { createScans, type Scans } from "./scans.ts";
+import { openSession, type Session } from "./session.ts";
+
+/** The RESP port: Redis Cluster's protocol, versions 2 and 3. */
+export type RespListener = {
+  readonly port: number;
+  readonly connections: () => number;
+  /** Takes no more connections; those that are open stay. */
+  readonly stopAccepting: () => void;
+  /** Answers what was asked and lets everybody go. */
+  readonly end: () => void;
+  /** Ends everything. */
+  readonly close: () => Promise<void>;
+};
+
+export type RespOptions = {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly self: PodRef;
+  readonly clusterId: string;
+  readonly roles: Roles;
+  readonly topology: () => TopologyIndex | undefined;
+  readonly report: () => Report;
+};
+
+/** What commands see of the process. */
+export type Server = Pick<
+  RespOptions,
+  "clock" | "random" | "self" | "clusterId" | "topology" | "report" | "roles"
+> & {
+  readonly execute: (batch: Batch) => void;
+  /** Null where this process serves the slot, for a client that has (not) said READONLY; else the error that says who does. */
+  readonly redirection: (slot: number, isReadOnly: boolean) => string | null;
+  readonly sessions: ReadonlyMap<number, Session>;
+  readonly scans: Scans;
+  readonly counters: RespCounters;
+  readonly startedAtMs: number;
+  readonly port: () => number;
+};
+export type RespCounters = { commands: number; connections: number; rejected: number };
+
+const sweepMs = 100;
+
+/** Opens the port. Rejects where it is taken. */
+export const listenResp = async (options: RespOptions): Promise<RespListener> => {
+  const { clock, host, logger, roles, topology } = options;
+  const sessions = new Map<number, Session>();
+  let port = 0;
+  const counters: RespCounters = { commands: 0, connections: 0, rejected: 0 };
+  const server: Server = {
+    ...options,
+    ...{ sessions, counters, scans: createScans(), startedAtMs: clock.nowMs(), port: () => port },
+    execute: roles.execute,
+    redirection: (slot, isReadOnly) =>
+      redirect(
+        { standing: roles.standing(), index: topology(), lag: () => lagOf(options) },
+        slot,
+        isReadOnly,
+      ),
+  };
+  const listener = createServer({ noDelay: true }, (socket) => {
+    open(server, sessions, socket);
+  });
+  listener.maxConnections = connectionsMax;
+  await new Promise<void>((resolve, reject) => {
+    listener.once("error", reject);
+    listener.listen(options.port, host, () => {
+      listener.off("error", reject);
+      resolve();
+    });
+  });
+  listener.on("error", (error) => {
+    logger.error({ error }, "RESP listener failed");
+  });
+  listener.on("drop", () => {
+    counters.rejected++;
+  });
+  port = (listener.address() as AddressInfo).port;
+  const stopSweep = clock.every(sweepMs, () => {
+    sweep(sessions, clock.nowMs());
+  });
+  return {
+    port,
+    connections: () => sessions.size,
+    stopAccepting: () => {
+      listener.close();
+    },
+    end: () => {
+      for (const session of sessions.values()) session.end();
+    },
+    close: async () => {
+      stopSweep();
+      for (const session of sessions.values()) session.cut();
+      await new Promise<void>((resolve) => {
+        listener.close(() => {
+          resolve();
+        });
+      });
+    },
+  };
+};
+
+const open = (server: Server, sessions: Map<number, Session>, socket: Socket): void => {
+  const id = ++server.counters.connections;
+  socket.setKeepAlive(true, 300_000);
+  sessions.set(id, openSession(socket, id, server));
+  socket.on("close", () => {
+    sessions.delete(id);
+  });
+};
+
+/** Milliseconds that a reader is behind, and how many it may be. */
+const lagOf = ({ report, topology }: RespOptions): { readonly ms: number; readonly msMax: number } => {
+  const { serving } = report();
+  return {
+    ms: serving.kind === "reader" ? serving.lag.ms : 0,
+    msMax: topology()?.topology.lagMsMax ?? 0,
+  };
+};
+
+/** Bounds what half-sent commands and transactions hold in all, and lets go who does not read. */
+const sweep = (sessions: ReadonlyMap<number, Session>, nowMs: number): void => {
+  let held = 0;
+  let worst: Session | undefined;
+  for (const session of sessions.values()) {
+    const bytes = session.held();
+    held += bytes;
+    if (worst === undefined || bytes > worst.held()) worst = session;
+    const since = session.stalledSinceMs();
+    if (since !== null && nowMs - since > respStalledMsMax) session.cut();
+  }
+  if (held > halfReceivedBytesMax) worst?.cut();
+};

@@ -1,0 +1,48 @@
+import { version, type Epoch } from "../core/ids.ts";
+import type { Operation, Record } from "../core/record.ts";
+import type { Holding } from "./holding.ts";
+import { apply, type Stored } from "./store/store.ts";
+import { touch, type Watches } from "./watches.ts";
+
+/** What one event sees and changes: the newest state, at one instant. Whoever decides a write decides it in a turn. */
+export type Turn = {
+  readonly holding: Holding;
+  readonly epoch: Epoch;
+  readonly wallMs: number;
+  /** What was written, in order. */
+  readonly records: Record[];
+  /** Hears of every key that is written. */
+  readonly watches: Watches;
+};
+
+/** Carries out an operation and makes its record. Key and value are views that hold until the turn's records are taken. */
+export const write = (turn: Turn, operation: Operation): void => {
+  const { holding, epoch, records } = turn;
+  holding.version = version(holding.version + 1);
+  apply(holding.store, operation);
+  records.push({ epoch, version: holding.version, operation });
+  touch(turn.watches, operation.key);
+};
+
+/** What the key holds, unless it has expired. */
+export const live = ({ holding, wallMs }: Turn, key: Uint8Array): Stored | undefined => {
+  const stored = holding.store.get(key);
+  return stored === undefined || hasExpired(stored.expiresAtMs, wallMs) ? undefined : stored;
+};
+
+export const isThere = ({ holding, wallMs }: Turn, key: Uint8Array): boolean => {
+  const expiresAtMs = holding.store.expiryOf(key);
+  return expiresAtMs !== undefined && !hasExpired(expiresAtMs, wallMs);
+};
+
+/** Deletes the key; whether it was there. One that expired is still in the store: its record is written, so that it is gone. */
+export const remove = (turn: Turn, key: Uint8Array): boolean => {
+  const expiresAtMs = turn.holding.store.expiryOf(key);
+  if (expiresAtMs === undefined) return false;
+  write(turn, { kind: "delete", key });
+  return !hasExpired(expiresAtMs, turn.wallMs);
+};
+
+/** A key is gone from the instant at which it expires, whether or not its record has been removed. */
+export const hasExpired = (expiresAtMs: number | null, wallMs: number): boolean =>
+  expiresAtMs !== null && expiresAtMs <= wallMs;

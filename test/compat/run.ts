@@ -1,0 +1,121 @@
+/**
+ * Compares commands with a real redis-server: random sequences from a seed, sent to both, must be answered with the same
+ * bytes, in RESP2 and RESP3. Needs `redis-server` (Debian: `apt-get install redis-server`). `run.ts [sequences] [seed]`.
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { shardOwnedBy, startTestInfo } from "../support/shardInfo.ts";
+import { addressOf } from "../support/shardPair.ts";
+import { startShardProcess } from "../support/shardProcess.ts";
+import { until } from "../support/shardUntil.ts";
+import { randomFrom } from "../support/random.ts";
+import { randomCommand } from "./generate.ts";
+import { respClient, type RespClient } from "../support/respClient.ts";
+
+const commandsPerSequence = 200;
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+};
+
+const startRedis = async (): Promise<{ readonly port: number; readonly child: ChildProcess }> => {
+  const port = await freePort();
+  const settings = ["--port", `${port}`, "--save", "", "--appendonly", "no", "--proto-max-bulk-len", "1mb"];
+  const child = spawn("redis-server", settings, { stdio: "ignore" });
+  child.on("error", () => {
+    console.error("redis-server is missing. Debian: apt-get install redis-server");
+    process.exit(1);
+  });
+  await until("redis-server answers", async () => {
+    try {
+      (await respClient(port)).close();
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  return { port, child };
+};
+
+/** Replies that differ although both are right: what depends on the instant, and what has no order. */
+const isSame = (args: readonly string[], ours: Buffer, theirs: Buffer): boolean => {
+  if (ours.equals(theirs)) return true;
+  const name = (args[0] ?? "").toLowerCase();
+  const [a, b] = [ours.toString("latin1"), theirs.toString("latin1")];
+  if (["ttl", "pttl", "expiretime", "pexpiretime"].includes(name)) {
+    const [x, y] = [Number(a.slice(1)), Number(b.slice(1))];
+    return a.startsWith(":") && b.startsWith(":") && Math.abs(x - y) <= (name.startsWith("p") ? 500 : 1);
+  }
+  // The connection's number and the mode are each server's own.
+  if (name === "hello" && a.includes("modules")) return b.includes("modules");
+  const sorted = (text: string): string => text.split("\r\n").sort().join();
+  return ["keys", "scan"].includes(name) && sorted(a) === sorted(b);
+};
+
+/** Inside EXEC every reply may be one of those. */
+const isSameExec = (queued: readonly (readonly string[])[], ours: Buffer, theirs: Buffer): boolean => {
+  if (ours.equals(theirs)) return true;
+  const isLoose = queued.some(([name = ""]) => /^(p?ttl|p?expiretime|keys|scan|hello)$/i.test(name));
+  return isLoose && ours.toString("latin1", 0, 4) === theirs.toString("latin1", 0, 4);
+};
+
+const shown = (args: readonly string[] | Buffer): string =>
+  JSON.stringify(Buffer.isBuffer(args) ? args.toString("latin1").slice(0, 300) : args);
+
+const differs = async (seed: number, ours: RespClient, theirs: RespClient): Promise<string | null> => {
+  const random = randomFrom(seed);
+  const commands = Array.from({ length: commandsPerSequence }, () => randomCommand(random));
+  const protocol = seed % 2 === 0 ? "2" : "3";
+  const start = [["RESET"], ["FLUSHALL"], ["HELLO", protocol]];
+  await Promise.all([ours.send(...start), theirs.send(...start)]);
+  const [got, wanted] = await Promise.all([ours.send(...commands), theirs.send(...commands)]);
+  let queued: (readonly string[])[] = [];
+  for (const [i, args] of commands.entries()) {
+    const [a, b] = [got[i] ?? Buffer.alloc(0), wanted[i] ?? Buffer.alloc(0)];
+    const isExec = args[0]?.toLowerCase() === "exec";
+    if (isExec ? !isSameExec(queued, a, b) : !isSame(args, a, b))
+      return `seed ${seed}, command ${i}, RESP${protocol}: ${shown(args)}\n  edis  ${shown(a)}\n  redis ${shown(b)}\n  after ${commands
+        .slice(Math.max(0, i - 6), i)
+        .map(shown)
+        .join(" ")}`;
+    if (b.toString("latin1") === "+QUEUED\r\n") queued.push(args);
+    else if (/^(exec|discard)$/i.test(args[0] ?? "")) queued = [];
+  }
+  return null;
+};
+
+const [, , sequences = "500", firstSeed = String(process.pid)] = process.argv;
+const redis = await startRedis();
+const info = await startTestInfo();
+const shard = startShardProcess({ role: "writer", pod: "demo-write-0", info: info.url });
+try {
+  const owner = await info.registered("demo-write-0");
+  info.publish([shardOwnedBy(owner)]);
+  await info.reported("demo-write-0", ({ serving }) => serving.kind === "owner");
+  let passed = 0;
+  let failed = 0;
+  for (let seed = Number(firstSeed); seed < Number(firstSeed) + Number(sequences); seed++) {
+    const ours = await respClient(addressOf(info, "demo-write-0").resp);
+    const theirs = await respClient(redis.port);
+    const difference = await differs(seed, ours, theirs);
+    ours.close();
+    theirs.close();
+    if (difference === null) passed++;
+    else {
+      failed++;
+      console.log(`✘ ${difference}`);
+      if (failed === 10) break;
+    }
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 ? 0 : 1;
+} finally {
+  await shard.kill();
+  await info.close();
+  redis.child.kill();
+}
