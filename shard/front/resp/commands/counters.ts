@@ -44,18 +44,20 @@ const incrementByFloat = ({ args, turn, reply }: Call): void => {
   const stored = live(turn, key);
   const before = float(stored?.value ?? zero);
   const by = float(arg(args, 2));
-  const sum = addLongDoubles(before, by);
+  // Both have to be numbers before it matters that one is infinite.
+  const sum = before === null || by === null ? undefined : addLongDoubles(before, by);
   if (sum === undefined) throw new ReplyError("ERR increment would produce NaN or Infinity");
   const value = Buffer.from(formatLongDouble(sum), "latin1");
   write(turn, { kind: "set", key, value, expiresAtMs: stored?.expiresAtMs ?? null });
   reply.bulk(value);
 };
 
-const float = (bytes: Uint8Array): LongDouble => {
+/** Null for one of the infinities. */
+const float = (bytes: Uint8Array): LongDouble | null => {
   const text = textOf(bytes);
   const n = parseLongDouble(text);
   if (n !== undefined) return n;
-  if (/^[+-]?inf(?:inity)?$/i.test(text)) throw new ReplyError("ERR increment would produce NaN or Infinity");
+  if (/^[+-]?inf(?:inity)?$/i.test(text)) return null;
   throw new ReplyError("ERR value is not a valid float");
 };
 

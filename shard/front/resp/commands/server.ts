@@ -3,7 +3,7 @@ import { infoText } from "../info.ts";
 import { matches } from "../glob.ts";
 import { parseSafe } from "../numbers.ts";
 import type { Replies } from "../replies.ts";
-import { connectionsMax, respReplyBytesMax, valueBytesMax } from "../../../../core/limits.ts";
+import { connectionsMax, respCommandBytesMax, valueBytesMax } from "../../../../core/limits.ts";
 
 const time = ({ turn, reply, server }: Call): void => {
   const micros = Math.floor((server.clock.nowMs() % 1) * 1000);
@@ -28,7 +28,7 @@ const settings = ({ server }: Call): Readonly<Record<string, string>> => ({
   "proto-max-bulk-len": String(valueBytesMax),
   save: "",
   timeout: "0",
-  "client-query-buffer-limit": String(respReplyBytesMax),
+  "client-query-buffer-limit": String(respCommandBytesMax),
 });
 
 const configGet = (call: Call): void => {
