@@ -54,3 +54,5 @@ export const replyValueBytesMax = 3 * 1024 * 1024;
 export const replicationFrameBytesMax = 256 * 1024;
 /** Expired keys that an owner removes at once: less than a millisecond of work. */
 export const expiredPerTurnMax = 1000;
+/** What a store copies at once to bring entries together: about half a millisecond of work. */
+export const compactedBytesPerTurnMax = 256 * 1024;

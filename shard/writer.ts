@@ -155,10 +155,10 @@ const get = (turn: Turn, { key, read }: Extract<Request, { kind: "get" }>): Resu
     );
   }
   const stored = live(turn, key);
-  const value = stored?.value ?? null;
-  turn.valueBytesLeft -= value?.length ?? 0;
+  turn.valueBytesLeft -= stored?.value.length ?? 0;
   if (turn.valueBytesLeft < 0) return repliesTooLarge();
-  return { kind: "value", value, lagMs: 0, ...placeOf(turn) };
+  // A copy: the answer goes out after the other requests of its frame, which may change the store.
+  return { kind: "value", value: stored?.value.slice() ?? null, lagMs: 0, ...placeOf(turn) };
 };
 
 /** The answer to a get whose value does not fit into the frame of replies any more. */
