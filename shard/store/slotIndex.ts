@@ -125,11 +125,10 @@ export const dropTable = (index: SlotIndex, slot: number): void => {
 };
 
 const capacityMin = 4;
-/** 4, 6, 8, 12, 16, 24…: the smaller the step, the fuller the tables. */
+/** 4, 5, 6, 7, 8, 10, 12, 14, 16, 20…: the smaller the step, the fuller the tables. */
 const grown = (capacity: number): number => {
   if (capacity < capacityMin) return capacityMin;
-  const isPower = (capacity & (capacity - 1)) === 0;
-  return isPower ? (capacity >> 1) * 3 : ((capacity / 3) | 0) * 4;
+  return capacity + (1 << (29 - Math.clz32(capacity)));
 };
 
 const shrunk = (count: number): number => {
