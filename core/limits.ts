@@ -68,3 +68,5 @@ export const respScansMax = 1024;
 export const respReplyBytesMax = 64 * 1024 * 1024;
 /** A RESP client that takes nothing of its replies for this long is cut off. */
 export const respStalledMsMax = 60_000;
+/** What a store copies at once to bring entries together: about half a millisecond of work. */
+export const compactedBytesPerTurnMax = 256 * 1024;

@@ -307,9 +307,11 @@ const read = <To>(
 const valueOf = <To>(reader: Reader<To>, { key, room }: Asked<To>, now: Now): Result => {
   const { holding } = reader;
   const stored = holding.store.get(key);
-  const value = stored === undefined || hasExpired(stored.expiresAtMs, now.wallMs) ? null : stored.value;
-  room.valueBytesLeft -= value?.length ?? 0;
+  const view = stored === undefined || hasExpired(stored.expiresAtMs, now.wallMs) ? null : stored.value;
+  room.valueBytesLeft -= view?.length ?? 0;
   if (room.valueBytesLeft < 0) return repliesTooLarge();
+  // A copy: other reads of its frame may wait, and the answer with them, while the stream changes the store.
+  const value = view === null ? null : new Uint8Array(view);
   const lagMs = lagOf(reader, now.nowMs).ms;
   return { kind: "value", value, epoch: holding.epoch, version: holding.version, lagMs };
 };

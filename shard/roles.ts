@@ -1,7 +1,7 @@
 import { EdisError } from "../core/errors.ts";
 import { check } from "../core/check.ts";
 import { shardId, slotCount, type Epoch, type ShardId } from "../core/ids.ts";
-import { expiredPerTurnMax } from "../core/limits.ts";
+import { compactedBytesPerTurnMax, expiredPerTurnMax } from "../core/limits.ts";
 import type { Member, TopologyIndex } from "../core/topology.ts";
 import { dutyOf, type Duty } from "./duty.ts";
 import { emptyHolding, type Holding } from "./holding.ts";
@@ -39,6 +39,7 @@ type State = {
 };
 
 const expireEveryMs = 50;
+const compactEveryMs = 50;
 const tickEveryMs = 20;
 
 export const createRoles = (options: RolesOptions): Roles => {
@@ -49,6 +50,12 @@ export const createRoles = (options: RolesOptions): Roles => {
   };
   const cancelExpire = clock.every(expireEveryMs, () => {
     expire(state);
+  });
+  const compacting = { is: false };
+  const cancelCompact = clock.every(compactEveryMs, () => {
+    if (compacting.is) return;
+    compacting.is = true;
+    compact(state, compacting);
   });
   const cancelTick = clock.every(tickEveryMs, () => {
     const { role } = state;
@@ -76,6 +83,7 @@ export const createRoles = (options: RolesOptions): Roles => {
     },
     stop: () => {
       cancelExpire();
+      cancelCompact();
       cancelTick();
       leave(state);
     },
@@ -238,6 +246,17 @@ const expire = (state: State): void => {
       expire(state);
     });
   }
+};
+
+/** A step in each turn of the event loop for as long as there is something to gain. */
+const compact = (state: State, compacting: { is: boolean }): void => {
+  const { role, kept, options } = state;
+  const holding = role.kind === "nothing" ? kept : role.holding;
+  compacting.is = holding?.store.compact(compactedBytesPerTurnMax) ?? false;
+  if (compacting.is)
+    options.clock.soon(() => {
+      compact(state, compacting);
+    });
 };
 
 const isSameSource = (a: Member | null, b: Member | null): boolean =>

@@ -14,7 +14,7 @@ import { startInfoSession, type InfoSession } from "./info.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
-import { createMemoryStore } from "./store/memoryStore.ts";
+import { createSegmentStore } from "./store/segmentStore.ts";
 import { createTopologyKeeper } from "./topology.ts";
 
 /** One shard process: its ports are open and it has begun to look for info. */
@@ -42,7 +42,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const publisher = createPublisher({ clock, logger, counters });
   const roles: Roles = createRoles({
     ...{ clusterId, self, home, token, clock, random, logger, counters, publisher },
-    createStore: createMemoryStore,
+    createStore: () => createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } }),
     changed: () => {
       session?.reportSoon();
     },

@@ -24,10 +24,14 @@ export const write = (turn: Turn, operation: Operation): void => {
   touch(turn.watches, operation.key);
 };
 
-/** What the key holds, unless it has expired. */
+/**
+ * What the key holds, unless it has expired. A copy: it goes into records and answers, which are made after the rest of the
+ * turn may have changed the store.
+ */
 export const live = ({ holding, wallMs }: Turn, key: Uint8Array): Stored | undefined => {
   const stored = holding.store.get(key);
-  return stored === undefined || hasExpired(stored.expiresAtMs, wallMs) ? undefined : stored;
+  if (stored === undefined || hasExpired(stored.expiresAtMs, wallMs)) return undefined;
+  return { value: new Uint8Array(stored.value), expiresAtMs: stored.expiresAtMs };
 };
 
 export const isThere = ({ holding, wallMs }: Turn, key: Uint8Array): boolean => {

@@ -181,10 +181,9 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
     );
   }
   const stored = live(turn, key);
-  const value = stored?.value ?? null;
-  turn.valueBytesLeft -= value?.length ?? 0;
+  turn.valueBytesLeft -= stored?.value.length ?? 0;
   if (turn.valueBytesLeft < 0) return repliesTooLarge();
-  return { kind: "value", value, lagMs: 0, ...placeOf(turn) };
+  return { kind: "value", value: stored?.value ?? null, lagMs: 0, ...placeOf(turn) };
 };
 
 /** The answer to a get whose value does not fit into the frame of replies any more. */

@@ -1,13 +1,18 @@
+import type { Slot } from "../../core/ids.ts";
 import type { Entry, Operation } from "../../core/record.ts";
 
 /**
  * What a shard holds: keys with a value and perhaps an instant at which they expire. A store decides nothing: an expired
  * key stays until somebody deletes it. What goes in is copied, so that no caller's buffer is kept.
+ *
+ * **What comes out is a view** of the store's own memory: it is good until something is next set, deleted, cleared or
+ * compacted. Who needs a value longer copies it. Only what `expired` gives is the caller's own.
  */
 export type Store = {
   readonly get: (key: Uint8Array) => Stored | undefined;
   /** The instant at which the key expires, null for never, undefined where there is no such key. */
   readonly expiryOf: (key: Uint8Array) => number | null | undefined;
+  /** The value may be a view of this store. */
   readonly set: (key: Uint8Array, value: Uint8Array, expiresAtMs: number | null) => void;
   /** Whether the key was there. */
   readonly delete: (key: Uint8Array) => boolean;
@@ -15,16 +20,61 @@ export type Store = {
   readonly keys: () => number;
   /** Bytes of all keys and values. */
   readonly bytes: () => number;
-  /** Up to `max` keys that expire at or before `wallMs`, the earliest first. They stay until they are deleted. */
+  /** Up to `max` keys that expire at or before `wallMs`, as copies. They stay until they are deleted. */
   readonly expired: (wallMs: number, max: number) => readonly Uint8Array[];
   /**
-   * Every key that is there now and is not deleted before the walk comes to it, each as it is when it is taken. Keys
-   * may be set and deleted meanwhile; the walk ends after as many steps as there were keys when it began.
+   * Slot by slot, every key that is there now and is not deleted before the walk comes to it, each as it is when it is
+   * taken. Keys may be set and deleted meanwhile; a new one is met or not. The walk ends whatever is written: within a slot
+   * it goes on in an order that no write changes.
    */
   readonly walk: () => Iterator<Entry>;
+
+  /**
+   * Looks a key up, with no allocation; `slot` must be its slot. What follows is about this key, until the next call that
+   * takes a key. The key's bytes must not change before then. Answers whether it is there.
+   */
+  readonly seek: (key: Uint8Array, slot: Slot) => boolean;
+  /** A view of the sought key's value. Throws where the key is not there, as the next two do. */
+  readonly value: () => Uint8Array;
+  readonly valueBytes: () => number;
+  /** Writes the sought key's value into `target`; answers where it ends. */
+  readonly copyValue: (target: Uint8Array, at: number) => number;
+  /** When the sought key expires; null for never, and where it is not there. */
+  readonly expiresAtMs: () => number | null;
+  /** Gives the sought key a value, which may be a view of this store. */
+  readonly put: (value: Uint8Array, expiresAtMs: number | null) => void;
+  /** Deletes the sought key. Answers whether it was there. */
+  readonly remove: () => boolean;
+
+  readonly slotKeys: (slot: Slot) => number;
+  /** Bytes of all keys and values of a slot. */
+  readonly slotBytes: (slot: Slot) => number;
+  /** As `walk`, of one slot. */
+  readonly walkSlot: (slot: Slot) => Iterator<Entry>;
+  /** Deletes all keys of a slot. */
+  readonly dropSlot: (slot: Slot) => void;
+
+  /** Keys that have an instant at which they expire. */
+  readonly expiring: () => number;
+  readonly memory: () => StoreMemory;
+  /**
+   * Moves entries together and gives memory back, about as much as takes as long as copying `bytesMax`. Answers whether
+   * there is more to do. Without it, memory of what was deleted or replaced is never used again.
+   */
+  readonly compact: (bytesMax: number) => boolean;
 };
 
 export type Stored = { readonly value: Uint8Array; readonly expiresAtMs: number | null };
+
+/** Bytes outside the JavaScript heap. */
+export type StoreMemory = {
+  /** Of address space; pages that were never written take no memory. */
+  readonly heldBytes: number;
+  /** Of entries and index, with headers. */
+  readonly liveBytes: number;
+  /** What compaction can give back. */
+  readonly deadBytes: number;
+};
 
 /** Carries out a record's operation. */
 export const apply = (store: Store, operation: Operation): void => {

@@ -5,7 +5,7 @@ import type { Streamed } from "../../core/record.ts";
 import type { Request } from "../../core/request.ts";
 import { emptyHolding } from "../../shard/holding.ts";
 import { createReader, lagOf, step, type Reader, type ReaderEffect } from "../../shard/reader.ts";
-import { createMemoryStore } from "../../shard/store/memoryStore.ts";
+import { createSmallStore } from "../support/shardStore.ts";
 import { bytesOf } from "../support/shardBytes.ts";
 import { get, session, textOf } from "../support/shardClient.ts";
 
@@ -28,7 +28,7 @@ const mark = (v: number, e = 1) =>
 
 /** A reader that has copied a shard of two keys at version 5, and streams. */
 const streamingReader = (): Reader<string> => {
-  const reader = createReader<string>(emptyHolding(shardId(0), createMemoryStore()), 0);
+  const reader = createReader<string>(emptyHolding(shardId(0), createSmallStore()), 0);
   step(reader, { kind: "connected" });
   const copy = { kind: "copy", epoch: epoch(1), version: version(5), bytes: 50, keys: 2, history } as const;
   step(reader, { kind: "message", message: copy, now: at(0) });
@@ -44,7 +44,7 @@ const texts = (effects: readonly ReaderEffect<string>[]) =>
 const kinds = (effects: readonly ReaderEffect<string>[]) => effects.map(({ kind }) => kind);
 
 test("a reader without a copy asks for one; one with a copy says where it stands", (t) => {
-  const empty = createReader<string>(emptyHolding(shardId(0), createMemoryStore()), 0);
+  const empty = createReader<string>(emptyHolding(shardId(0), createSmallStore()), 0);
   t.deepEqual(step(empty, { kind: "connected" }), [
     { kind: "resync", place: { epoch: epoch(0), version: version(0) } },
   ]);
@@ -56,7 +56,7 @@ test("a reader without a copy asks for one; one with a copy says where it stands
 });
 
 test("a copy that was cut off in the middle is worth nothing", (t) => {
-  const reader = createReader<string>(emptyHolding(shardId(0), createMemoryStore()), 0);
+  const reader = createReader<string>(emptyHolding(shardId(0), createSmallStore()), 0);
   step(reader, { kind: "connected" });
   const copy = { kind: "copy", epoch: epoch(1), version: version(5), bytes: 50, keys: 2, history } as const;
   step(reader, { kind: "message", message: copy, now: at(0) });

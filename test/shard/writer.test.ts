@@ -3,15 +3,15 @@ import fc from "fast-check";
 import { epoch, shardId, version } from "../../core/ids.ts";
 import type { Condition, Expiry, Request, Result } from "../../core/request.ts";
 import { emptyHolding } from "../../shard/holding.ts";
-import { createMemoryStore } from "../../shard/store/memoryStore.ts";
 import { apply } from "../../shard/store/store.ts";
 import { write } from "../../shard/turn.ts";
 import { watch } from "../../shard/watches.ts";
 import { activate, step, type Batch, type Writer, type WriterEffect } from "../../shard/writer.ts";
+import { createSmallStore } from "../support/shardStore.ts";
 import { bytesOf, stringOf } from "../support/shardBytes.ts";
 import { get, increment, remove, session, set, textOf } from "../support/shardClient.ts";
 
-const createWriter = (): Writer<number> => activate(emptyHolding(shardId(0), createMemoryStore()), epoch(1));
+const createWriter = (): Writer<number> => activate(emptyHolding(shardId(0), createSmallStore()), epoch(1));
 
 const ask = (
   writer: Writer<number>,
@@ -308,7 +308,7 @@ test("a writer answers as a plain map does, and its records alone make the same 
       (script) => {
         const writer = createWriter();
         const model = createModel();
-        const replayed = createMemoryStore();
+        const replayed = createSmallStore();
         let now = 1;
         const effects: WriterEffect<number>[] = [];
         for (const { request: one, laterMs, expires } of script) {

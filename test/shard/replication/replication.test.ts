@@ -16,8 +16,8 @@ import { createCounters } from "../../../shard/counters.ts";
 import { emptyHolding, type Holding } from "../../../shard/holding.ts";
 import { createReader, step as stepReader, type ReaderEvent } from "../../../shard/reader.ts";
 import { createPublisher, type Publisher } from "../../../shard/replication/publisher.ts";
-import { createMemoryStore } from "../../../shard/store/memoryStore.ts";
 import { activate, step as stepWriter, type Writer } from "../../../shard/writer.ts";
+import { createSmallStore } from "../../support/shardStore.ts";
 import { stringOf } from "../../support/shardBytes.ts";
 import { increment, remove, set } from "../../support/shardClient.ts";
 import { createManualClock, type ManualClock } from "../../support/shardClock.ts";
@@ -30,7 +30,7 @@ const limits = { backlog: 6_000, unsent: 600, ahead: 200, entriesPerTurn: 100 };
 const createSource = (clock: ManualClock) => {
   const counters = createCounters();
   const publisher = createPublisher({ clock, logger: createLogger("silent", {}), counters, limits });
-  const writer = activate<null>(emptyHolding(shardId(0), createMemoryStore()), epoch(1));
+  const writer = activate<null>(emptyHolding(shardId(0), createSmallStore()), epoch(1));
   publisher.serve(writer.holding);
   return { counters, publisher, writer };
 };
@@ -54,7 +54,7 @@ const write = (
 
 /** A reader whose link carries frames only when told to. */
 const createFollower = (clock: ManualClock, publisher: Publisher) => {
-  const holding = emptyHolding(shardId(0), createMemoryStore());
+  const holding = emptyHolding(shardId(0), createSmallStore());
   const reader = createReader<null>(holding, 0);
   let frames: Uint8Array[] = [];
   let handlers: Handlers | null = null;

@@ -1,0 +1,164 @@
+import { createArena, allocate, free, unitBytes, type Arena, type Objects } from "./arena.ts";
+
+/**
+ * The layout of an entry in its arena, in words of 4 bytes:
+ *
+ * | word | bits |
+ * | --- | --- |
+ * | 0 | 0–26 bytes of the value, 27–30 units to spare behind it, 31 freed |
+ * | 1 | 0–16 bytes of the key, 17–30 slot, 31 expires |
+ * | 2, 3 | the instant at which it expires, low and high half: only where it does |
+ * | 4 | its place among the deadlines: only where it expires |
+ *
+ * then the key, then the value. Values up to 2^27 - 1 bytes, keys up to 64 KiB.
+ */
+export type Entries = Arena;
+
+const valueMask = 0x7ffffff;
+const spareShift = 27;
+const spareMax = 15;
+const freed = 1 << 31;
+const keyMask = 0x1ffff;
+const slotShift = 17;
+const slotMask = 0x3fff;
+const expires = 1 << 31;
+const headerBytes = 8;
+const deadlineBytes = 12;
+const halfRange = 2 ** 32;
+
+export const createEntries = (unitBits: number, moved: Objects["moved"]): Entries =>
+  createArena(unitBits, {
+    moved,
+    unitsAt: (words, word) => {
+      const first = words[word] ?? 0;
+      const units = unitsOf(first, words[word + 1] ?? 0);
+      return first < 0 ? -units : units;
+    },
+  });
+
+const unitsOf = (first: number, second: number): number =>
+  neededUnits((first & valueMask) + (second & keyMask), second < 0) + ((first >>> spareShift) & spareMax);
+
+const neededUnits = (bytes: number, isExpiring: boolean): number =>
+  (bytes + headerBytes + (isExpiring ? deadlineBytes : 0) + unitBytes - 1) >>> 3;
+
+const wordOf = (entries: Entries, ref: number, word: number): number =>
+  entries.words[ref >>> entries.unitBits]?.[((ref & entries.unitMask) << 1) + word] ?? 0;
+
+const setWord = (entries: Entries, ref: number, [word, to]: readonly [word: number, to: number]): void => {
+  const words = entries.words[ref >>> entries.unitBits];
+  if (words !== undefined) words[((ref & entries.unitMask) << 1) + word] = to;
+};
+
+export const valueBytesOf = (entries: Entries, ref: number): number => wordOf(entries, ref, 0) & valueMask;
+export const keyBytesOf = (entries: Entries, ref: number): number => wordOf(entries, ref, 1) & keyMask;
+export const slotOfEntry = (entries: Entries, ref: number): number =>
+  (wordOf(entries, ref, 1) >>> slotShift) & slotMask;
+export const isExpiring = (entries: Entries, ref: number): boolean => wordOf(entries, ref, 1) < 0;
+/** Only of an entry that expires. */
+export const placeOf = (entries: Entries, ref: number): number => wordOf(entries, ref, 4);
+export const setPlace = (entries: Entries, ref: number, place: number): void => {
+  setWord(entries, ref, [4, place]);
+};
+export const instantOf = (entries: Entries, ref: number): number | null =>
+  isExpiring(entries, ref) ? wordOf(entries, ref, 3) * halfRange + (wordOf(entries, ref, 2) >>> 0) : null;
+
+const segmentOf = (entries: Entries, ref: number): Uint8Array<ArrayBuffer> =>
+  entries.bytes[ref >>> entries.unitBits] ?? new Uint8Array(0);
+
+/** Where the key lies in its segment. */
+const keyStart = (entries: Entries, ref: number): number =>
+  (ref & entries.unitMask) * unitBytes + headerBytes + (isExpiring(entries, ref) ? deadlineBytes : 0);
+
+/** Views: good until the entry is overwritten, freed or moved. */
+export const keyOf = (entries: Entries, ref: number): Uint8Array => {
+  const start = keyStart(entries, ref);
+  return segmentOf(entries, ref).subarray(start, start + keyBytesOf(entries, ref));
+};
+export const valueOf = (entries: Entries, ref: number): Uint8Array => {
+  const start = keyStart(entries, ref) + keyBytesOf(entries, ref);
+  return new Uint8Array(segmentOf(entries, ref).buffer, start, valueBytesOf(entries, ref));
+};
+
+export const hasKey = (entries: Entries, ref: number, key: Uint8Array): boolean => {
+  const { length } = key;
+  const id = ref >>> entries.unitBits;
+  const second = entries.words[id]?.[((ref & entries.unitMask) << 1) + 1] ?? 0;
+  if ((second & keyMask) !== length) return false;
+  const bytes = entries.bytes[id];
+  if (bytes === undefined) return false;
+  const start = (ref & entries.unitMask) * unitBytes + headerBytes + (second < 0 ? deadlineBytes : 0);
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== key[i]) return false;
+  return true;
+};
+
+/** Copies a value out; answers where it ends. */
+export const copyValueOut = (
+  entries: Entries,
+  ref: number,
+  [target, at]: readonly [Uint8Array, number],
+): number => {
+  const length = valueBytesOf(entries, ref);
+  const start = keyStart(entries, ref) + keyBytesOf(entries, ref);
+  const source = segmentOf(entries, ref);
+  if (length > copyByByteMax) target.set(source.subarray(start, start + length), at);
+  else for (let i = 0; i < length; i++) target[at + i] = source[start + i] ?? 0;
+  return at + length;
+};
+
+export type NewEntry = {
+  readonly slot: number;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly expiresAtMs: number | null;
+};
+
+/** Writes a new entry; its place among the deadlines is still to be told. */
+export const writeEntry = (entries: Entries, { slot, key, value, expiresAtMs }: NewEntry): number => {
+  const isExpiring = expiresAtMs !== null;
+  const ref = allocate(entries, neededUnits(key.length + value.length, isExpiring));
+  const words = entries.words[ref >>> entries.unitBits];
+  const bytes = entries.bytes[ref >>> entries.unitBits];
+  if (words === undefined || bytes === undefined) return 0;
+  const word = (ref & entries.unitMask) << 1;
+  words[word] = value.length;
+  words[word + 1] = key.length | (slot << slotShift) | (isExpiring ? expires : 0);
+  if (isExpiring) setInstant(entries, ref, expiresAtMs);
+  const start = (word << 2) + headerBytes + (isExpiring ? deadlineBytes : 0);
+  copyIn(bytes, start, key);
+  copyIn(bytes, start + key.length, value);
+  return ref;
+};
+
+/** Puts another value in place of an entry's. Answers whether that was possible: it needs about the same room. */
+export const overwrite = (entries: Entries, ref: number, value: Uint8Array): boolean => {
+  const first = wordOf(entries, ref, 0);
+  const second = wordOf(entries, ref, 1);
+  const units = unitsOf(first, second);
+  const spare = units - neededUnits((second & keyMask) + value.length, second < 0);
+  // Not more than a quarter of an entry lies idle.
+  if (spare < 0 || spare > spareMax || spare * 4 > units) return false;
+  copyIn(segmentOf(entries, ref), keyStart(entries, ref) + (second & keyMask), value);
+  setWord(entries, ref, [0, value.length | (spare << spareShift)]);
+  return true;
+};
+
+export const setInstant = (entries: Entries, ref: number, atMs: number): void => {
+  setWord(entries, ref, [2, atMs | 0]);
+  setWord(entries, ref, [3, Math.floor(atMs / halfRange)]);
+};
+
+export const freeEntry = (entries: Entries, ref: number): void => {
+  const first = wordOf(entries, ref, 0);
+  setWord(entries, ref, [0, first | freed]);
+  free(entries, ref, unitsOf(first, wordOf(entries, ref, 1)));
+};
+
+/** Below this a loop is faster than a call. */
+const copyByByteMax = 64;
+
+const copyIn = (target: Uint8Array, at: number, source: Uint8Array): void => {
+  const { length } = source;
+  if (length > copyByByteMax) target.set(source, at);
+  else for (let i = 0; i < length; i++) target[at + i] = source[i] ?? 0;
+};

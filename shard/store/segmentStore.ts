@@ -1,0 +1,297 @@
+import { check } from "../../core/check.ts";
+import { slot as slotFrom, slotCount, type Slot } from "../../core/ids.ts";
+import type { Entry } from "../../core/record.ts";
+import { slotOf } from "../../core/slot.ts";
+import { clearArena, compactArena, unitBytes, usualUnitBits } from "./arena.ts";
+import {
+  addDeadline,
+  changeDeadline,
+  clearDeadlines,
+  createDeadlines,
+  dueEntries,
+  moveDeadline,
+  removeDeadline,
+  usualChunkBits,
+  type Deadlines,
+} from "./deadlines.ts";
+import * as layout from "./entries.ts";
+import { hashOf, type HashSeed } from "./hash.ts";
+import * as slots from "./slotIndex.ts";
+import type { Store } from "./store.ts";
+
+export type SegmentStoreOptions = {
+  readonly seed: HashSeed;
+  /** log2 of the 8-byte units in a segment; 22 (32 MiB) where it is not given. */
+  readonly unitBits?: number;
+  /** log2 of the deadlines in a chunk; 22 where it is not given. */
+  readonly chunkBits?: number;
+  /** Dead bytes that are not worth compacting; 2 MiB where it is not given. */
+  readonly slackBytes?: number;
+};
+
+const usualSlackBytes = 2 * 1024 * 1024;
+
+type State = {
+  readonly seed: HashSeed;
+  readonly slackBytes: number;
+  readonly entries: layout.Entries;
+  readonly index: slots.SlotIndex;
+  readonly deadlines: Deadlines;
+  /** Bytes of keys and values, by slot. */
+  readonly slotBytes: Float64Array;
+  keys: number;
+  bytes: number;
+  /** What was sought: its pair (reference 0 where it is not there) and its key; null where that no longer holds. */
+  readonly spot: slots.Spot;
+  key: Uint8Array | null;
+};
+
+/** A store outside the JavaScript heap: entries (entries.ts), an index of slots (slotIndex.ts) and deadlines (deadlines.ts). */
+export const createSegmentStore = (options: SegmentStoreOptions): Store => {
+  const state = createState(options);
+  const { entries, index, deadlines, spot, slotBytes } = state;
+  const there = (): number => {
+    check(state.key !== null && spot.ref !== 0, "the sought key is there");
+    return spot.ref;
+  };
+  return {
+    get: (key) =>
+      seek(state, key, slotOf(key))
+        ? { value: layout.valueOf(entries, spot.ref), expiresAtMs: layout.instantOf(entries, spot.ref) }
+        : undefined,
+    expiryOf: (key) => (seek(state, key, slotOf(key)) ? layout.instantOf(entries, spot.ref) : undefined),
+    set: (key, value, expiresAtMs) => {
+      seek(state, key, slotOf(key));
+      put(state, value, expiresAtMs);
+    },
+    delete: (key) => {
+      seek(state, key, slotOf(key));
+      return remove(state);
+    },
+    clear: () => {
+      clear(state);
+    },
+    keys: () => state.keys,
+    bytes: () => state.bytes,
+    expired: (wallMs, max) =>
+      dueEntries(deadlines, wallMs, max).map((ref) => layout.keyOf(entries, ref).slice()),
+    walk: () => walk(state),
+    seek: (key, slot) => seek(state, key, slot),
+    value: () => layout.valueOf(entries, there()),
+    valueBytes: () => layout.valueBytesOf(entries, there()),
+    copyValue: (target, at) => layout.copyValueOut(entries, there(), [target, at]),
+    expiresAtMs: () => (spot.ref === 0 ? null : layout.instantOf(entries, there())),
+    put: (value, expiresAtMs) => {
+      put(state, value, expiresAtMs);
+    },
+    remove: () => remove(state),
+    slotKeys: (slot) => index.counts[slot] ?? 0,
+    slotBytes: (slot) => slotBytes[slot] ?? 0,
+    walkSlot: (slot) => walkSlot(state, slot),
+    dropSlot: (slot) => {
+      dropSlot(state, slot);
+    },
+    expiring: () => deadlines.count,
+    memory: () => ({
+      heldBytes: entries.heldBytes + index.arena.heldBytes,
+      liveBytes: (entries.liveUnits + index.arena.liveUnits) * unitBytes,
+      deadBytes: (entries.deadUnits + index.arena.deadUnits) * unitBytes,
+    }),
+    compact: (bytesMax) => {
+      state.key = null;
+      const more = compactArena(index.arena, bytesMax, state.slackBytes);
+      return compactArena(entries, bytesMax, state.slackBytes) || more;
+    },
+  };
+};
+
+const createState = ({
+  seed,
+  unitBits = usualUnitBits,
+  chunkBits = usualChunkBits,
+  slackBytes = usualSlackBytes,
+}: SegmentStoreOptions): State => {
+  const index = slots.createSlotIndex(unitBits);
+  const moving: slots.Spot = { slot: 0, hash: 0, ref: 0, at: 0 };
+  const entries: layout.Entries = layout.createEntries(unitBits, (from, to) => {
+    moving.slot = layout.slotOfEntry(entries, to);
+    moving.hash = hashOf(layout.keyOf(entries, to), seed);
+    moving.ref = from;
+    slots.locate(index, moving);
+    slots.redirect(index, moving, to);
+    if (layout.isExpiring(entries, to)) moveDeadline(deadlines, layout.placeOf(entries, to), to);
+  });
+  const deadlines = createDeadlines(chunkBits, (ref, place) => {
+    layout.setPlace(entries, ref, place);
+  });
+  return {
+    ...{ seed, slackBytes, entries, index, deadlines, slotBytes: new Float64Array(slotCount) },
+    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 }, key: null },
+  };
+};
+
+const seek = (state: State, key: Uint8Array, slot: number): boolean => {
+  const { index, spot, entries } = state;
+  const hash = hashOf(key, state.seed);
+  state.key = key;
+  spot.slot = slot;
+  spot.hash = hash;
+  spot.ref = 0;
+  const capacity = index.capacities[slot] ?? 0;
+  if (capacity === 0) return false;
+  const table = index.tables[slot] ?? 0;
+  const words = slots.wordsOf(index, table);
+  const first = slots.firstPair(index, table);
+  for (let at = slots.homeOf(hash, capacity); ;) {
+    const ref = words[first + at * 2 + 1] ?? 0;
+    if (ref === 0) return false;
+    if (words[first + at * 2] === hash && layout.hasKey(entries, ref, key)) {
+      spot.ref = ref;
+      spot.at = at;
+      return true;
+    }
+    if (++at === capacity) at = 0;
+  }
+};
+
+const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void => {
+  const { entries, index, deadlines, spot, key } = state;
+  check(key !== null, "a key was sought");
+  const before = spot.ref;
+  if (before === 0) {
+    spot.ref = layout.writeEntry(entries, { slot: spot.slot, key, value, expiresAtMs });
+    slots.insert(index, spot);
+    state.keys++;
+    count(state, spot.slot, key.length + value.length);
+  } else {
+    count(state, spot.slot, value.length - layout.valueBytesOf(entries, before));
+    if (replaceInPlace(state, value, expiresAtMs)) return;
+    // The new one first: the value may be a view of the old one.
+    spot.ref = layout.writeEntry(entries, { slot: spot.slot, key, value, expiresAtMs });
+    slots.redirect(index, spot, spot.ref);
+    free(state, before);
+  }
+  if (expiresAtMs !== null) addDeadline(deadlines, spot.ref, expiresAtMs);
+};
+
+/** Where it goes on to expire, or not to. */
+const replaceInPlace = (
+  { entries, deadlines, spot: { ref } }: State,
+  value: Uint8Array,
+  expiresAtMs: number | null,
+): boolean => {
+  if (layout.isExpiring(entries, ref) !== (expiresAtMs !== null)) return false;
+  if (!layout.overwrite(entries, ref, value)) return false;
+  if (expiresAtMs !== null && layout.instantOf(entries, ref) !== expiresAtMs) {
+    layout.setInstant(entries, ref, expiresAtMs);
+    changeDeadline(deadlines, layout.placeOf(entries, ref), expiresAtMs);
+  }
+  return true;
+};
+
+const remove = (state: State): boolean => {
+  const { entries, index, spot, key } = state;
+  check(key !== null, "a key was sought");
+  const { ref } = spot;
+  if (ref === 0) return false;
+  state.keys--;
+  count(state, spot.slot, -layout.keyBytesOf(entries, ref) - layout.valueBytesOf(entries, ref));
+  slots.takeOut(index, spot);
+  free(state, ref);
+  spot.ref = 0;
+  return true;
+};
+
+const count = (state: State, slot: number, bytes: number): void => {
+  state.bytes += bytes;
+  state.slotBytes[slot] = (state.slotBytes[slot] ?? 0) + bytes;
+};
+
+const free = ({ entries, deadlines }: State, ref: number): void => {
+  if (layout.isExpiring(entries, ref)) removeDeadline(deadlines, layout.placeOf(entries, ref));
+  layout.freeEntry(entries, ref);
+};
+
+const dropSlot = (state: State, slot: Slot): void => {
+  const { index, slotBytes } = state;
+  const table = index.tables[slot] ?? 0;
+  const capacity = index.capacities[slot] ?? 0;
+  state.key = null;
+  state.keys -= index.counts[slot] ?? 0;
+  state.bytes -= slotBytes[slot] ?? 0;
+  slotBytes[slot] = 0;
+  for (let at = 0; at < capacity; at++) {
+    const ref = slots.wordsOf(index, table)[slots.firstPair(index, table) + at * 2 + 1] ?? 0;
+    if (ref !== 0) free(state, ref);
+  }
+  slots.dropTable(index, slot);
+};
+
+const clear = (state: State): void => {
+  state.key = null;
+  state.keys = 0;
+  state.bytes = 0;
+  state.slotBytes.fill(0);
+  clearDeadlines(state.deadlines);
+  slots.clearSlotIndex(state.index);
+  clearArena(state.index.arena);
+  clearArena(state.entries);
+};
+
+function* walk(state: State): Iterator<Entry, undefined> {
+  for (let slot = 0; slot < slotCount; slot++)
+    if ((state.index.counts[slot] ?? 0) > 0) yield* iterable(walkSlot(state, slotFrom(slot)));
+}
+
+const iterable = <T>(iterator: Iterator<T, undefined>): Iterable<T, undefined> => ({
+  [Symbol.iterator]: () => iterator,
+});
+
+const hashRange = 2 ** 32;
+/** Keys that are copied at a time. */
+const walkedAtOnce = 32;
+
+/**
+ * In the order of the hashes, by ranges of them: whatever is written between two steps, a key keeps its range. The keys of
+ * one range are copied and looked up again one by one.
+ */
+function* walkSlot(state: State, slot: Slot): Iterator<Entry, undefined> {
+  const { entries, index, spot } = state;
+  for (let from = 0; from < hashRange && (index.counts[slot] ?? 0) > 0;) {
+    const width = Math.ceil((hashRange / (index.capacities[slot] ?? 1)) * walkedAtOnce);
+    const until = Math.min(from + width, hashRange);
+    for (const key of keysBetween(state, slot, { from, until })) {
+      if (!seek(state, key, slot)) continue;
+      yield {
+        key,
+        value: layout.valueOf(entries, spot.ref),
+        expiresAtMs: layout.instantOf(entries, spot.ref),
+      };
+    }
+    from = until;
+  }
+}
+
+/** Copies of the keys whose unsigned hash lies in a range. */
+const keysBetween = (
+  { entries, index }: State,
+  slot: Slot,
+  { from, until }: { readonly from: number; readonly until: number },
+): readonly Uint8Array[] => {
+  const table = index.tables[slot] ?? 0;
+  const capacity = index.capacities[slot] ?? 0;
+  const words = slots.wordsOf(index, table);
+  const first = slots.firstPair(index, table);
+  const start = slots.homeOf(from, capacity);
+  const end = slots.homeOf(until - 1, capacity);
+  const keys: Uint8Array[] = [];
+  for (let at = start; at < start + capacity; at++) {
+    const word = first + (at % capacity) * 2;
+    const ref = words[word + 1] ?? 0;
+    // Pairs stand at their home or behind it with no gap between.
+    if (ref === 0 && at >= end) break;
+    const hash = (words[word] ?? 0) >>> 0;
+    if (ref !== 0 && hash >= from && hash < until) keys.push(layout.keyOf(entries, ref).slice());
+  }
+  return keys;
+};

@@ -1,0 +1,303 @@
+import test, { type ExecutionContext } from "ava";
+import fc from "fast-check";
+import { slot, slotCount } from "../../../core/ids.ts";
+import { keyBytesMax } from "../../../core/limits.ts";
+import type { Entry } from "../../../core/record.ts";
+import { slotOf } from "../../../core/slot.ts";
+import { createSegmentStore } from "../../../shard/store/segmentStore.ts";
+import type { Store } from "../../../shard/store/store.ts";
+import { bytesOf, stringOf } from "../../support/shardBytes.ts";
+import { createSmallStore } from "../../support/shardStore.ts";
+
+type Kept = { value: Uint8Array; expiresAtMs: number | null };
+type Model = Map<string, Kept>;
+
+/** The model's own bookkeeping: counted anew each time. */
+const sizes = (model: Model) => {
+  const bySlot = new Map<number, { keys: number; bytes: number }>();
+  let bytes = 0;
+  let expiring = 0;
+  for (const [key, { value, expiresAtMs }] of model) {
+    const at = slotOf(bytesOf(key));
+    const before = bySlot.get(at) ?? { keys: 0, bytes: 0 };
+    const size = bytesOf(key).length + value.length;
+    bySlot.set(at, { keys: before.keys + 1, bytes: before.bytes + size });
+    bytes += size;
+    if (expiresAtMs !== null) expiring++;
+  }
+  return { bySlot, bytes, expiring };
+};
+
+const taken = ({ key, value, expiresAtMs }: Entry): [string, Kept] => [
+  stringOf(key) ?? "",
+  { value: new Uint8Array(value), expiresAtMs },
+];
+
+const everything = (walk: Iterator<Entry>): [string, Kept][] => {
+  const all: [string, Kept][] = [];
+  for (let next = walk.next(); next.done !== true; next = walk.next()) all.push(taken(next.value));
+  return all.sort(([a], [b]) => (a < b ? -1 : 1));
+};
+
+const sorted = (model: Model) => [...model].sort(([a], [b]) => (a < b ? -1 : 1));
+
+/** A few slots that hold many keys, so that tables grow, shrink and wrap around. */
+const key = fc.oneof(
+  fc.nat(200).map((n) => `{a}${n}`),
+  fc.nat(60).map((n) => `{b}${n}`.padEnd(n * 3, "long ")),
+  fc.nat(30).map((n) => `key:${n}`),
+  fc.constantFrom("", "é", "\u0000", "\u0000\u0000", "{}", "{a}"),
+);
+const value = fc.oneof(
+  { weight: 6, arbitrary: fc.nat(70).map((n) => new Uint8Array(n).fill(n)) },
+  { weight: 2, arbitrary: fc.integer({ min: 100, max: 400 }).map((n) => new Uint8Array(n).fill(n & 255)) },
+  // Larger than a segment.
+  {
+    weight: 1,
+    arbitrary: fc.integer({ min: 900, max: 3_000 }).map((n) => new Uint8Array(n).fill(n & 255)),
+  },
+);
+const instant = fc.option(fc.oneof(fc.nat(50), fc.integer({ min: -5, max: 2 ** 50 })));
+
+const command = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({ kind: fc.constant("set" as const), key, value, expiresAtMs: instant }),
+  },
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant("delete" as const), key }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("keepValue" as const), key, expiresAtMs: instant }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("copy" as const), key, to: key }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("expire" as const),
+      wallMs: fc.nat(60),
+      max: fc.integer({ min: 1, max: 20 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("deleteMost" as const), keep: fc.nat(4) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("dropSlot" as const), key }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ kind: fc.constant("compact" as const), bytesMax: fc.nat(2_000) }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("walk" as const), slotOf: fc.option(key) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant("step" as const), steps: fc.nat(30) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("clear" as const), really: fc.nat(5) }) },
+);
+type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
+
+/** A walk that goes on: which keys it still has to meet, and which it has met. */
+type Walk = { readonly walk: Iterator<Entry>; readonly missing: Set<string>; readonly met: Set<string> };
+type World = { readonly t: ExecutionContext; readonly store: Store; readonly model: Model; walks: Walk[] };
+
+const forget = ({ model, walks }: World, key: string): boolean => {
+  for (const { missing } of walks) missing.delete(key);
+  return model.delete(key);
+};
+
+const step = (world: World, { walk, missing, met }: Walk, steps: number): boolean => {
+  const { t, model } = world;
+  for (let i = 0; i < steps; i++) {
+    const next = walk.next();
+    if (next.done === true) {
+      t.is(missing.size, 0, "every key that was there and stayed is met");
+      return false;
+    }
+    const [key, kept] = taken(next.value);
+    t.deepEqual(kept, model.get(key), "a key is told as it is now");
+    t.false(met.has(key), "no key is told twice");
+    met.add(key);
+    missing.delete(key);
+  }
+  return true;
+};
+
+const run = (world: World, command: Command): void => {
+  const { t, store, model } = world;
+  switch (command.kind) {
+    case "set":
+      store.set(bytesOf(command.key), command.value, command.expiresAtMs);
+      model.set(command.key, { value: command.value, expiresAtMs: command.expiresAtMs });
+      return;
+    case "delete":
+      t.is(store.delete(bytesOf(command.key)), forget(world, command.key));
+      return;
+    case "keepValue": {
+      const bytes = bytesOf(command.key);
+      const kept = model.get(command.key);
+      t.is(store.seek(bytes, slotOf(bytes)), kept !== undefined);
+      if (kept === undefined) return;
+      t.is(store.expiresAtMs(), kept.expiresAtMs);
+      store.put(store.value(), command.expiresAtMs);
+      model.set(command.key, { value: kept.value, expiresAtMs: command.expiresAtMs });
+      return;
+    }
+    case "copy": {
+      const kept = model.get(command.key);
+      const view = store.get(bytesOf(command.key));
+      if (kept === undefined || view === undefined) return;
+      store.set(bytesOf(command.to), view.value.subarray(view.value.length >> 1), null);
+      model.set(command.to, { value: kept.value.slice(kept.value.length >> 1), expiresAtMs: null });
+      return;
+    }
+    case "expire": {
+      const due = sorted(model).filter(([, one]) => (one.expiresAtMs ?? Infinity) <= command.wallMs);
+      const keys = store.expired(command.wallMs, command.max);
+      t.is(keys.length, Math.min(due.length, command.max));
+      t.is(new Set(keys.map((key) => stringOf(key))).size, keys.length);
+      for (const key of keys) {
+        t.true((model.get(stringOf(key) ?? "")?.expiresAtMs ?? Infinity) <= command.wallMs);
+        t.true(store.delete(key));
+        forget(world, stringOf(key) ?? "");
+      }
+      return;
+    }
+    case "deleteMost":
+      for (const key of [...model.keys()].slice(command.keep)) {
+        t.true(store.delete(bytesOf(key)));
+        forget(world, key);
+      }
+      return;
+    case "dropSlot": {
+      const at = slotOf(bytesOf(command.key));
+      store.dropSlot(at);
+      for (const key of [...model.keys()]) if (slotOf(bytesOf(key)) === at) forget(world, key);
+      return;
+    }
+    case "compact":
+      store.compact(command.bytesMax);
+      return;
+    case "walk": {
+      const at = command.slotOf === null ? null : slotOf(bytesOf(command.slotOf));
+      const missing = [...model.keys()].filter((key) => at === null || slotOf(bytesOf(key)) === at);
+      const walk = at === null ? store.walk() : store.walkSlot(at);
+      world.walks.push({ walk, missing: new Set(missing), met: new Set() });
+      return;
+    }
+    case "step":
+      world.walks = world.walks.filter((walk) => step(world, walk, command.steps));
+      return;
+    case "clear":
+      if (command.really !== 0) return;
+      store.clear();
+      for (const key of [...model.keys()]) forget(world, key);
+      return;
+  }
+};
+
+test("a store does what a plain map does, whatever grows, moves and is walked meanwhile", (t) => {
+  fc.assert(
+    fc.property(fc.array(command, { minLength: 1, maxLength: 300, size: "max" }), (script) => {
+      const world: World = { t, store: createSmallStore(), model: new Map(), walks: [] };
+      const { store, model } = world;
+      for (const command of script) {
+        run(world, command);
+        const { bySlot, bytes, expiring } = sizes(model);
+        t.is(store.keys(), model.size);
+        t.is(store.bytes(), bytes);
+        t.is(store.expiring(), expiring);
+        for (const [at, of] of bySlot)
+          t.deepEqual({ keys: store.slotKeys(slot(at)), bytes: store.slotBytes(slot(at)) }, of);
+        const { heldBytes, liveBytes, deadBytes } = store.memory();
+        t.true(liveBytes >= bytes && liveBytes + deadBytes <= heldBytes);
+      }
+      for (const walk of world.walks) t.false(step(world, walk, Infinity));
+      t.deepEqual(everything(store.walk()), sorted(model));
+      for (const [key, kept] of model) {
+        const stored = store.get(bytesOf(key));
+        t.deepEqual(new Uint8Array(stored?.value ?? []), kept.value);
+        t.is(stored?.expiresAtMs, kept.expiresAtMs);
+        t.is(store.expiryOf(bytesOf(key)), kept.expiresAtMs);
+      }
+      while (store.compact(500));
+      const { liveBytes, deadBytes } = store.memory();
+      t.true(deadBytes <= liveBytes / 2, "compaction ends with little to gain");
+      t.deepEqual(everything(store.walk()), sorted(model));
+      for (let at = 0; at < slotCount; at++) store.dropSlot(slot(at));
+      t.deepEqual([store.keys(), store.bytes(), store.memory().liveBytes], [0, 0, 0]);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test("what is stored does not change with the buffer it came in", (t) => {
+  const store = createSmallStore();
+  const frame = bytesOf("keyvalue");
+  store.set(frame.subarray(0, 3), frame.subarray(3), null);
+  frame.fill(0);
+  t.is(stringOf(store.get(bytesOf("key"))?.value), "value");
+});
+
+test("a walk ends although keys are deleted and set again all the while, and misses none that stayed", (t) => {
+  const store = createSmallStore();
+  for (let i = 0; i < 100; i++) store.set(bytesOf(`{t}key:${i}`), bytesOf("before"), null);
+  const walk = store.walk();
+  const seen = new Map<string, string | null>();
+  let steps = 0;
+  for (let next = walk.next(); next.done !== true; next = walk.next()) {
+    seen.set(stringOf(next.value.key) ?? "", stringOf(next.value.value));
+    // Behind the walk and before it: keys that come back, and new ones.
+    store.delete(bytesOf(`{t}key:${steps % 50}`));
+    store.set(bytesOf(`{t}key:${steps % 50}`), bytesOf("again"), null);
+    store.set(bytesOf(`{t}new:${steps}`), bytesOf("new"), null);
+    store.compact(300);
+    steps++;
+    t.true(steps <= 10_000);
+  }
+  for (let i = 50; i < 100; i++) t.is(seen.get(`{t}key:${i}`), "before");
+});
+
+test("values of 64 MiB and keys of 64 KiB are kept whole, and their memory goes back", (t) => {
+  const store = createSegmentStore({ seed: { low: 3, high: 4 } });
+  const longKey = new Uint8Array(keyBytesMax).fill(107);
+  const hugeBytes = 64 * 1024 * 1024;
+  const huge = new Uint8Array(hugeBytes);
+  for (let i = 0; i < hugeBytes; i += 4_096) huge[i] = i >> 12;
+  store.set(bytesOf("small"), bytesOf("small"), null);
+  store.set(longKey, huge, 5);
+  store.set(longKey, huge, 2 ** 45);
+  t.is(Buffer.compare(store.get(longKey)?.value ?? new Uint8Array(0), huge), 0);
+  t.is(store.expiryOf(longKey), 2 ** 45);
+  t.is(store.get(longKey.subarray(1)), undefined);
+  t.is(store.slotBytes(slotOf(longKey)), keyBytesMax + hugeBytes);
+  t.true(store.delete(longKey));
+  while (store.compact(1_000));
+  t.true(store.memory().heldBytes <= 3 * 32 * 1024 * 1024);
+  t.is(stringOf(store.get(bytesOf("small"))?.value), "small");
+});
+
+test("deadlines that were replaced leave nothing behind", (t) => {
+  const store = createSmallStore();
+  for (let i = 0; i < 100_000; i++) store.set(bytesOf(`key:${i % 10}`), bytesOf(""), i + 1);
+  t.is(store.expiring(), 10);
+  const due = store.expired(100_000, 1_000).map((key) => stringOf(key));
+  t.deepEqual(
+    due.sort(),
+    Array.from({ length: 10 }, (_, i) => `key:${i}`),
+  );
+});
+
+test("memory goes back when most keys are deleted, in steps that are bounded", (t) => {
+  const store = createSegmentStore({ seed: { low: 3, high: 4 }, unitBits: 13, slackBytes: 0 });
+  for (let i = 0; i < 50_000; i++) store.set(bytesOf(`key:${i}`), new Uint8Array(100), null);
+  const full = store.memory().heldBytes;
+  for (let i = 0; i < 50_000; i++) if (i % 10 !== 0) store.delete(bytesOf(`key:${i}`));
+  let steps = 0;
+  while (store.compact(16 * 1024)) steps++;
+  t.true(steps > 50);
+  t.true(store.memory().heldBytes < full * 0.2, `${store.memory().heldBytes} of ${full}`);
+  for (let i = 0; i < 50_000; i += 10) t.is(store.get(bytesOf(`key:${i}`))?.value.length, 100);
+});
+
+test("a sought key that compaction may have moved is not there to be read any more", (t) => {
+  const store = createSmallStore();
+  store.set(bytesOf("a"), bytesOf("1"), null);
+  t.true(store.seek(bytesOf("a"), slotOf(bytesOf("a"))));
+  t.is(store.copyValue(new Uint8Array(4), 2), 3);
+  store.compact(1);
+  t.throws(() => store.value());
+  t.throws(() => {
+    store.put(bytesOf("2"), null);
+  });
+});
