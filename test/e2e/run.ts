@@ -419,7 +419,7 @@ const faults = async (): Promise<void> => {
 };
 
 const gone = (name: string): Promise<number> =>
-  until(`everything of ${name} is gone`, 60_000, async () => {
+  until(`everything of ${name} is gone`, 150_000, async () => {
     const left = await kubectl(
       ...in_,
       "get",
