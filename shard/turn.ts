@@ -1,7 +1,7 @@
 import { version, type Epoch } from "../core/ids.ts";
 import type { Operation, Record } from "../core/record.ts";
 import type { Holding } from "./holding.ts";
-import { apply, type Stored } from "./store/store.ts";
+import { apply, type KeyRange, type Stored } from "./store/store.ts";
 import { touch, type Watches } from "./watches.ts";
 
 /** What one event sees and changes: the newest state, at one instant. Whoever decides a write decides it in a turn. */
@@ -17,9 +17,14 @@ export type Turn = {
 
 /** Carries out an operation and makes its record. Key and value are views that hold until the turn's records are taken. */
 export const write = (turn: Turn, operation: Operation): void => {
+  apply(turn.holding.store, operation);
+  record(turn, operation);
+};
+
+/** Makes the record of an operation that the store has carried out already. */
+export const record = (turn: Turn, operation: Operation): void => {
   const { holding, epoch, records } = turn;
   holding.version = version(holding.version + 1);
-  apply(holding.store, operation);
   records.push({ epoch, version: holding.version, operation });
   touch(turn.watches, operation.key);
 };
@@ -32,6 +37,15 @@ export const live = ({ holding, wallMs }: Turn, key: Uint8Array): Stored | undef
   const stored = holding.store.get(key);
   if (stored === undefined || hasExpired(stored.expiresAtMs, wallMs)) return undefined;
   return { value: new Uint8Array(stored.value), expiresAtMs: stored.expiresAtMs };
+};
+
+/**
+ * Looks a key up in the store, by where its bytes lie, and answers whether it is there and has not expired. What the store
+ * says of the sought key is good until something else is sought.
+ */
+export const seekLive = ({ holding, wallMs }: Turn, key: KeyRange): boolean => {
+  const { store } = holding;
+  return store.seekRange(key) && !hasExpired(store.expiresAtMs(), wallMs);
 };
 
 export const isThere = ({ holding, wallMs }: Turn, key: Uint8Array): boolean => {
