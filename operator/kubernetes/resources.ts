@@ -1,6 +1,7 @@
 import { keyOf, type ShardCluster } from "../shardCluster.ts";
 import type { Workload } from "../plan/model.ts";
-import { apiVersion, type Fields } from "../schema.ts";
+import type { Fields } from "../rules.ts";
+import { apiVersion } from "../schema.ts";
 import type { Manifest } from "./crds.ts";
 
 /** What the operator adds to every cluster's wishes. */

@@ -1,7 +1,8 @@
 import test from "ava";
 import type { Manifest } from "../../../operator/kubernetes/crds.ts";
 import { readerSelector, resourcesFor } from "../../../operator/kubernetes/resources.ts";
-import { clusterFrom, type Fields } from "../../../operator/schema.ts";
+import type { Fields } from "../../../operator/rules.ts";
+import { clusterFrom } from "../../../operator/schema.ts";
 import type { ShardCluster } from "../../../operator/shardCluster.ts";
 
 const cluster = (spec: Fields = {}): ShardCluster =>
