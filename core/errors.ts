@@ -28,6 +28,7 @@ export const errorCodes = {
   behind: "elsewhere",
   "try-again": "retry",
   "too-busy": "retry",
+  "out-of-memory": "retry",
   "no-topology": "retry",
   "no-owner": "retry",
   "shutting-down": "refresh",

@@ -4,6 +4,7 @@ import type { RequestFrame, Result } from "../core/request.ts";
 import type { Home, Member, PodRef } from "../core/topology.ts";
 import type { Counters } from "./counters.ts";
 import type { Holding } from "./holding.ts";
+import type { Memory } from "./memory.ts";
 import * as reading from "./reader.ts";
 import type { Publisher } from "./replication/publisher.ts";
 import { subscribe, type Subscriber } from "./replication/subscriber.ts";
@@ -44,6 +45,9 @@ export type RolesOptions = {
   readonly counters: Counters;
   readonly publisher: Publisher;
   readonly createStore: () => Store;
+  readonly memory: Memory;
+  /** The memory limit of this process's own container; null where there is none. */
+  readonly containerBytes: number | null;
   /** Info should hear of it at once. */
   readonly changed: () => void;
 };

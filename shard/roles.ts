@@ -1,10 +1,11 @@
 import { EdisError } from "../core/errors.ts";
 import { check } from "../core/check.ts";
 import { shardId, slotCount, type Epoch, type ShardId } from "../core/ids.ts";
-import { compactedBytesPerTurnMax, expiredPerTurnMax } from "../core/limits.ts";
+import { compactedBytesPerTurnMax, evictedPerTurnMax, expiredPerTurnMax } from "../core/limits.ts";
 import type { Member, TopologyIndex } from "../core/topology.ts";
 import { dutyOf, type Duty } from "./duty.ts";
 import { emptyHolding, type Holding } from "./holding.ts";
+import { follow as followSettings, unlimited } from "./memory.ts";
 import { createReader } from "./reader.ts";
 import { connect, nowOf, stepReader, stepWriter, type Role, type RolesOptions, type Waiter } from "./role.ts";
 import type { Refusal, SlotSet, Standing } from "./route.ts";
@@ -69,6 +70,7 @@ export const createRoles = (options: RolesOptions): Roles => {
       const before = state.role;
       state.informed = true;
       state.lagMsMax = index.topology.lagMsMax;
+      followSettings(options.memory, index.topology.settings, options.containerBytes);
       if (!ownsNewerThan(state, index)) take(state, dutyOf(index, options.self));
       const { role } = state;
       if (role.kind !== "nothing")
@@ -161,7 +163,15 @@ const execute = (state: State, batch: Batch): void => {
 };
 
 const read = (holding: Holding, batch: Batch, wallMs: number): void => {
-  const turn: Turn = { holding, epoch: holding.epoch, wallMs, records: [], watches: new Map() };
+  const turn: Turn = {
+    holding,
+    epoch: holding.epoch,
+    wallMs,
+    records: [],
+    watches: new Map(),
+    memory: unlimited(),
+    evicted: 0,
+  };
   batch.run(turn);
   check(turn.records.length === 0, "only an owner writes");
   batch.release(true);
@@ -178,7 +188,7 @@ const own = (state: State, { shard, epoch }: Extract<Duty, { kind: "own" }>): vo
   }
   activated.set(shard, epoch);
   const holding = takeHolding(state, shard);
-  const writer = activate<Waiter>(holding, epoch);
+  const writer = activate<Waiter>(holding, epoch, options.memory);
   publisher.serve(holding);
   state.role = { kind: "owner", holding, writer };
   logger.info({ shard, epoch, version: holding.version, keys: holding.store.keys() }, "owns the shard");
@@ -235,13 +245,17 @@ const takeHolding = (state: State, shard: ShardId): Holding => {
 
 const expire = (state: State): void => {
   const { role, options } = state;
-  if (role.kind !== "owner") return;
+  if (role.kind === "nothing") return;
   const { holding } = role;
+  holding.store.tick(Math.floor(options.clock.nowMs() / 1000));
+  if (role.kind !== "owner") return;
   const before = holding.version;
   stepWriter(options, role.writer, { kind: "expire", wallMs: options.clock.wallMs() });
   const removed = holding.version - before;
   options.counters.expiredKeys += removed;
-  if (removed === expiredPerTurnMax) {
+  stepWriter(options, role.writer, { kind: "evict", wallMs: options.clock.wallMs() });
+  const isOver = holding.version - before - removed >= evictedPerTurnMax;
+  if (removed === expiredPerTurnMax || isOver) {
     options.clock.soon(() => {
       expire(state);
     });

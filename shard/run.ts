@@ -6,11 +6,13 @@ import type { Address } from "../core/topology.ts";
 import { serveHttp } from "../net/http.ts";
 import { listen, type Admission, type Listener } from "../net/listen.ts";
 import type { Config } from "./config.ts";
+import { containerBytes } from "./container.ts";
 import { createCounters } from "./counters.ts";
 import { createFront, type Front } from "./front/front.ts";
 import { listenResp } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
+import { unlimited } from "./memory.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
@@ -37,11 +39,13 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const { home, clusterId, token } = config;
   const self = { pod: config.pod, incarnation };
   const counters = createCounters();
+  const memory = unlimited();
   let leaving = false;
 
   const publisher = createPublisher({ clock, logger, counters });
   const roles: Roles = createRoles({
     ...{ clusterId, self, home, token, clock, random, logger, counters, publisher },
+    ...{ memory, containerBytes: config.ownContainer ? containerBytes() : null },
     createStore: () => createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } }),
     changed: () => {
       session?.reportSoon();

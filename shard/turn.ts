@@ -1,6 +1,7 @@
 import { version, type Epoch } from "../core/ids.ts";
 import type { Operation, Record } from "../core/record.ts";
 import type { Holding } from "./holding.ts";
+import type { Memory } from "./memory.ts";
 import { apply, type KeyRange, type Stored } from "./store/store.ts";
 import { touch, type Watches } from "./watches.ts";
 
@@ -13,6 +14,9 @@ export type Turn = {
   readonly records: Record[];
   /** Hears of every key that is written. */
   readonly watches: Watches;
+  readonly memory: Memory;
+  /** Keys evicted so far. */
+  evicted: number;
 };
 
 /** Carries out an operation and makes its record. Key and value are views that hold until the turn's records are taken. */

@@ -3,6 +3,7 @@ import { expiredPerTurnMax, replyValueBytesMax } from "../core/limits.ts";
 import type { Record } from "../core/record.ts";
 import type { Condition, Expiry, Request, Result } from "../core/request.ts";
 import type { Holding } from "./holding.ts";
+import { evict, makeRoom, unlimited, type Memory } from "./memory.ts";
 import { historyUpTo, historyWith } from "./replication/history.ts";
 import { refusal, type Refusal } from "./route.ts";
 import { isThere, live, remove, write, type Turn } from "./turn.ts";
@@ -23,6 +24,7 @@ export type Writer<To> = {
   waiting: Waiting<To>[];
   /** Who wants to hear of writes; ends with the epoch. */
   readonly watches: Watches;
+  readonly memory: Memory;
 };
 type Waiting<To> = { readonly through: Version; readonly answer: Answer<To> };
 type Answer<To> =
@@ -49,6 +51,8 @@ export type WriterEvent<To> =
   | { readonly kind: "execute"; readonly batch: Batch; readonly wallMs: number }
   /** Time went on: keys may have expired. */
   | { readonly kind: "expire"; readonly wallMs: number }
+  /** More is held than may be: keys are evicted. */
+  | { readonly kind: "evict"; readonly wallMs: number }
   | { readonly kind: "durable"; readonly through: Version }
   /** A newer epoch has another owner. */
   | { readonly kind: "stepDown" };
@@ -58,7 +62,7 @@ export type WriterEffect<To> =
   { readonly kind: "append"; readonly records: readonly Record[] } | Answer<To>;
 
 /** Activates an epoch on what this process holds: all of it, or nothing at all where it never got a complete copy. */
-export const activate = <To>(holding: Holding, epoch: Epoch): Writer<To> => {
+export const activate = <To>(holding: Holding, epoch: Epoch, memory = unlimited()): Writer<To> => {
   if (!holding.complete) {
     holding.store.clear();
     holding.version = version(0);
@@ -68,7 +72,7 @@ export const activate = <To>(holding: Holding, epoch: Epoch): Writer<To> => {
   holding.history = historyWith(historyUpTo(holding.history, holding.epoch), epoch, holding.version);
   holding.epoch = epoch;
   holding.complete = true;
-  return { holding, epoch, durable: holding.version, waiting: [], watches: new Map() };
+  return { holding, epoch, durable: holding.version, waiting: [], watches: new Map(), memory };
 };
 
 export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly WriterEffect<To>[] => {
@@ -79,6 +83,8 @@ export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly W
       return execute(writer, event);
     case "expire":
       return expire(writer, event.wallMs);
+    case "evict":
+      return evictSome(writer, event.wallMs);
     case "durable":
       return acknowledge(writer, event.through);
     case "stepDown": {
@@ -108,9 +114,9 @@ const execute = <To>(
   return settle(writer, turn, { kind: "release", batch, isDurable: true });
 };
 
-const turnOf = <To>({ holding, epoch, watches }: Writer<To>, wallMs: number): Turn => ({
-  ...{ holding, epoch, wallMs, watches },
-  records: [],
+const turnOf = <To>({ holding, epoch, watches, memory }: Writer<To>, wallMs: number): Turn => ({
+  ...{ holding, epoch, wallMs, watches, memory },
+  ...{ records: [], evicted: 0 },
 });
 
 const settle = <To>(
@@ -139,6 +145,12 @@ const expire = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<T
   return turn.records.length === 0 ? [] : [{ kind: "append", records: turn.records }];
 };
 
+const evictSome = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<To>[] => {
+  const turn = turnOf(writer, wallMs);
+  evict(turn);
+  return turn.records.length === 0 ? [] : [{ kind: "append", records: turn.records }];
+};
+
 const unknown = <To>(answer: Answer<To>): Answer<To> => {
   switch (answer.kind) {
     case "reply":
@@ -162,13 +174,13 @@ const answer = (turn: FrameTurn, request: Request): Result => {
     case "get":
       return get(turn, request);
     case "set":
-      return set(turn, request);
+      return makeRoom(turn) ? set(turn, request) : outOfMemory(turn);
     case "delete": {
       const existed = remove(turn, request.key);
       return { kind: "deleted", existed, ...placeOf(turn) };
     }
     case "increment":
-      return increment(turn, request);
+      return makeRoom(turn) ? increment(turn, request) : outOfMemory(turn);
   }
 };
 
@@ -185,6 +197,12 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
   if (turn.valueBytesLeft < 0) return repliesTooLarge();
   return { kind: "value", value: stored?.value ?? null, lagMs: 0, ...placeOf(turn) };
 };
+
+const outOfMemory = ({ memory, holding }: Turn): Refusal =>
+  refusal(
+    "out-of-memory",
+    `Cannot write: this shard holds ${holding.store.usedBytes()} bytes, the maximum is ${memory.maxBytes}; delete keys, or raise memory.max of the ShardCluster`,
+  );
 
 /** The answer to a get whose value does not fit into the frame of replies any more. */
 export const repliesTooLarge = (): Refusal =>

@@ -118,6 +118,7 @@ test("a shard is told who and where it is, and where info is", (t) => {
     EDIS_POD: "from the pod",
     EDIS_ADVERTISE_HOST: "from the pod",
     EDIS_NODE: "from the pod",
+    EDIS_OWN_CONTAINER: "1",
     EDIS_ROLE: "reader",
     EDIS_CLUSTER_ID: "uid-1",
     EDIS_CLUSTER: "shop/demo",
