@@ -11,7 +11,7 @@ import { write, type Turn } from "./turn.ts";
  * The owner decides: before a write that may grow it evicts keys by delete records, and goes on between writes while
  * there is too much. A reader evicts nothing; it holds what its owner holds.
  */
-export type Memory = {
+export type Usage = {
   /** Infinity where there is no maximum. */
   maxBytes: number;
   eviction: Eviction;
@@ -19,49 +19,49 @@ export type Memory = {
   heldBytes: number;
   evictedKeys: number;
   refusedWrites: number;
+  /** Reads of keys that were there, and that were not. */
+  hits: number;
+  misses: number;
 };
 
-export const unlimited = (): Memory => ({
+export const unlimited = (): Usage => ({
   ...{ maxBytes: Infinity, eviction: "noeviction", heldBytes: Infinity },
-  ...{ evictedKeys: 0, refusedWrites: 0 },
+  ...{ evictedKeys: 0, refusedWrites: 0, hits: 0, misses: 0 },
 });
 
 /** Follows what the ShardCluster says; where that is nothing, the container's limit (null: none) says it. */
-export const follow = (memory: Memory, settings: Settings, containerBytes: number | null): void => {
-  memory.maxBytes =
+export const follow = (usage: Usage, settings: Settings, containerBytes: number | null): void => {
+  usage.maxBytes =
     settings.memoryMaxBytes ?? (containerBytes === null ? Infinity : storeShareOf(containerBytes));
-  memory.eviction = settings.eviction;
-  memory.heldBytes = Infinity;
+  usage.eviction = settings.eviction;
+  usage.heldBytes = Infinity;
 };
 
 /** Whether a write that may grow may be carried out now. Evicts what has to go before, as far as this turn allows. */
 export const makeRoom = (turn: Turn): boolean => {
-  const { memory, holding } = turn;
-  if (holding.store.usedBytes() <= memory.maxBytes) return true;
-  if (evict(turn) || isSettling(turn)) return true;
-  memory.refusedWrites++;
-  return false;
+  const { usage, holding } = turn;
+  return holding.store.usedBytes() <= usage.maxBytes || evict(turn) || isSettling(turn);
 };
 
 /** Evicts until there is room, or this turn has done its share. Answers whether there is room. */
 export const evict = (turn: Turn): boolean => {
-  const { memory, holding } = turn;
+  const { usage, holding } = turn;
   const { store } = holding;
-  while (store.usedBytes() > memory.maxBytes) {
+  while (store.usedBytes() > usage.maxBytes) {
     if (turn.evicted >= evictedPerTurnMax) return false;
-    const key = store.victim(memory.eviction);
+    const key = store.victim(usage.eviction);
     if (key === undefined) return false;
     write(turn, { kind: "delete", key });
     turn.evicted++;
-    memory.evictedKeys++;
+    usage.evictedKeys++;
   }
   return true;
 };
 
 /** Whether writes may go on because eviction does: what is too much does not grow. */
-const isSettling = ({ memory, holding, evicted }: Turn): boolean => {
+const isSettling = ({ usage, holding, evicted }: Turn): boolean => {
   if (evicted < evictedPerTurnMax) return false;
   const used = holding.store.usedBytes();
-  memory.heldBytes = Math.max(memory.maxBytes, Math.min(memory.heldBytes, used));
-  return used <= memory.heldBytes + Math.min(memoryOvershootBytesMax, memory.maxBytes / 16);
+  usage.heldBytes = Math.max(usage.maxBytes, Math.min(usage.heldBytes, used));
+  return used <= usage.heldBytes + Math.min(memoryOvershootBytesMax, usage.maxBytes / 16);
 };

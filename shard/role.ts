@@ -4,7 +4,7 @@ import type { RequestFrame, Result } from "../core/request.ts";
 import type { Home, Member, PodRef } from "../core/topology.ts";
 import type { Counters } from "./counters.ts";
 import type { Holding } from "./holding.ts";
-import type { Memory } from "./memory.ts";
+import type { Usage } from "./memory.ts";
 import * as reading from "./reader.ts";
 import type { Publisher } from "./replication/publisher.ts";
 import { subscribe, type Subscriber } from "./replication/subscriber.ts";
@@ -45,7 +45,7 @@ export type RolesOptions = {
   readonly counters: Counters;
   readonly publisher: Publisher;
   readonly createStore: () => Store;
-  readonly memory: Memory;
+  readonly usage: Usage;
   /** The memory limit of this process's own container; null where there is none. */
   readonly containerBytes: number | null;
   /** Info should hear of it at once. */

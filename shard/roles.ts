@@ -70,7 +70,7 @@ export const createRoles = (options: RolesOptions): Roles => {
       const before = state.role;
       state.informed = true;
       state.lagMsMax = index.topology.lagMsMax;
-      followSettings(options.memory, index.topology.settings, options.containerBytes);
+      followSettings(options.usage, index.topology.settings, options.containerBytes);
       if (!ownsNewerThan(state, index)) take(state, dutyOf(index, options.self));
       const { role } = state;
       if (role.kind !== "nothing")
@@ -169,7 +169,7 @@ const read = (holding: Holding, batch: Batch, wallMs: number): void => {
     wallMs,
     records: [],
     watches: new Map(),
-    memory: unlimited(),
+    usage: unlimited(),
     evicted: 0,
   };
   batch.run(turn);
@@ -188,7 +188,7 @@ const own = (state: State, { shard, epoch }: Extract<Duty, { kind: "own" }>): vo
   }
   activated.set(shard, epoch);
   const holding = takeHolding(state, shard);
-  const writer = activate<Waiter>(holding, epoch, options.memory);
+  const writer = activate<Waiter>(holding, epoch, options.usage);
   publisher.serve(holding);
   state.role = { kind: "owner", holding, writer };
   logger.info({ shard, epoch, version: holding.version, keys: holding.store.keys() }, "owns the shard");

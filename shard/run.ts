@@ -39,13 +39,13 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const { home, clusterId, token } = config;
   const self = { pod: config.pod, incarnation };
   const counters = createCounters();
-  const memory = unlimited();
+  const usage = unlimited();
   let leaving = false;
 
   const publisher = createPublisher({ clock, logger, counters });
   const roles: Roles = createRoles({
     ...{ clusterId, self, home, token, clock, random, logger, counters, publisher },
-    ...{ memory, containerBytes: config.ownContainer ? containerBytes() : null },
+    ...{ usage, containerBytes: config.ownContainer ? containerBytes() : null },
     createStore: () => createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } }),
     changed: () => {
       session?.reportSoon();

@@ -1,7 +1,7 @@
 import { version, type Epoch } from "../core/ids.ts";
 import type { Operation, Record } from "../core/record.ts";
 import type { Holding } from "./holding.ts";
-import type { Memory } from "./memory.ts";
+import type { Usage } from "./memory.ts";
 import { apply, type KeyRange, type Stored } from "./store/store.ts";
 import { touch, type Watches } from "./watches.ts";
 
@@ -14,7 +14,7 @@ export type Turn = {
   readonly records: Record[];
   /** Hears of every key that is written. */
   readonly watches: Watches;
-  readonly memory: Memory;
+  readonly usage: Usage;
   /** Keys evicted so far. */
   evicted: number;
 };
@@ -41,6 +41,18 @@ export const live = ({ holding, wallMs }: Turn, key: Uint8Array): Stored | undef
   const stored = holding.store.get(key);
   if (stored === undefined || hasExpired(stored.expiresAtMs, wallMs)) return undefined;
   return { value: new Uint8Array(stored.value), expiresAtMs: stored.expiresAtMs };
+};
+
+/** The same for who only reads: counted. */
+export const look = (turn: Turn, key: Uint8Array): Stored | undefined => {
+  const stored = live(turn, key);
+  countLook(turn, stored !== undefined);
+  return stored;
+};
+
+export const countLook = ({ usage }: Turn, isThere: boolean): void => {
+  if (isThere) usage.hits++;
+  else usage.misses++;
 };
 
 /**

@@ -3,10 +3,10 @@ import { expiredPerTurnMax, replyValueBytesMax } from "../core/limits.ts";
 import type { Record } from "../core/record.ts";
 import type { Condition, Expiry, Request, Result } from "../core/request.ts";
 import type { Holding } from "./holding.ts";
-import { evict, makeRoom, unlimited, type Memory } from "./memory.ts";
+import { evict, makeRoom, unlimited, type Usage } from "./memory.ts";
 import { historyUpTo, historyWith } from "./replication/history.ts";
 import { refusal, type Refusal } from "./route.ts";
-import { isThere, live, remove, write, type Turn } from "./turn.ts";
+import { isThere, live, look, remove, write, type Turn } from "./turn.ts";
 import { touchAll, type Watches } from "./watches.ts";
 
 /**
@@ -24,7 +24,7 @@ export type Writer<To> = {
   waiting: Waiting<To>[];
   /** Who wants to hear of writes; ends with the epoch. */
   readonly watches: Watches;
-  readonly memory: Memory;
+  readonly usage: Usage;
 };
 type Waiting<To> = { readonly through: Version; readonly answer: Answer<To> };
 type Answer<To> =
@@ -62,7 +62,7 @@ export type WriterEffect<To> =
   { readonly kind: "append"; readonly records: readonly Record[] } | Answer<To>;
 
 /** Activates an epoch on what this process holds: all of it, or nothing at all where it never got a complete copy. */
-export const activate = <To>(holding: Holding, epoch: Epoch, memory = unlimited()): Writer<To> => {
+export const activate = <To>(holding: Holding, epoch: Epoch, usage = unlimited()): Writer<To> => {
   if (!holding.complete) {
     holding.store.clear();
     holding.version = version(0);
@@ -72,7 +72,7 @@ export const activate = <To>(holding: Holding, epoch: Epoch, memory = unlimited(
   holding.history = historyWith(historyUpTo(holding.history, holding.epoch), epoch, holding.version);
   holding.epoch = epoch;
   holding.complete = true;
-  return { holding, epoch, durable: holding.version, waiting: [], watches: new Map(), memory };
+  return { holding, epoch, durable: holding.version, waiting: [], watches: new Map(), usage };
 };
 
 export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly WriterEffect<To>[] => {
@@ -114,8 +114,8 @@ const execute = <To>(
   return settle(writer, turn, { kind: "release", batch, isDurable: true });
 };
 
-const turnOf = <To>({ holding, epoch, watches, memory }: Writer<To>, wallMs: number): Turn => ({
-  ...{ holding, epoch, wallMs, watches, memory },
+const turnOf = <To>({ holding, epoch, watches, usage }: Writer<To>, wallMs: number): Turn => ({
+  ...{ holding, epoch, wallMs, watches, usage },
   ...{ records: [], evicted: 0 },
 });
 
@@ -192,17 +192,19 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
       `Cannot read at (${read.epoch}, ${read.version}): this owner stands at (${epoch}, ${holding.version}); fetch the topology again`,
     );
   }
-  const stored = live(turn, key);
+  const stored = look(turn, key);
   turn.valueBytesLeft -= stored?.value.length ?? 0;
   if (turn.valueBytesLeft < 0) return repliesTooLarge();
   return { kind: "value", value: stored?.value ?? null, lagMs: 0, ...placeOf(turn) };
 };
 
-const outOfMemory = ({ memory, holding }: Turn): Refusal =>
-  refusal(
+const outOfMemory = ({ usage, holding }: Turn): Refusal => {
+  usage.refusedWrites++;
+  return refusal(
     "out-of-memory",
-    `Cannot write: this shard holds ${holding.store.usedBytes()} bytes, the maximum is ${memory.maxBytes}; delete keys, or raise memory.max of the ShardCluster`,
+    `Cannot write: this shard holds ${holding.store.usedBytes()} bytes, the maximum is ${usage.maxBytes}; delete keys, or raise memory.max of the ShardCluster`,
   );
+};
 
 /** The answer to a get whose value does not fit into the frame of replies any more. */
 export const repliesTooLarge = (): Refusal =>

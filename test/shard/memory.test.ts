@@ -22,9 +22,9 @@ type World = {
 };
 
 const worldOf = (memoryMaxBytes: number | null, eviction: Eviction = "noeviction"): World => {
-  const memory = unlimited();
-  follow(memory, { ...usualSettings, memoryMaxBytes, eviction }, null);
-  const writer = activate<number>(emptyHolding(shardId(0), createSmallStore()), epoch(1), memory);
+  const usage = unlimited();
+  follow(usage, { ...usualSettings, memoryMaxBytes, eviction }, null);
+  const writer = activate<number>(emptyHolding(shardId(0), createSmallStore()), epoch(1), usage);
   const copy = createSmallStore();
   const carry = (event: Parameters<typeof step<number>>[1]): readonly Result[] => {
     const effects = [
@@ -40,9 +40,9 @@ const worldOf = (memoryMaxBytes: number | null, eviction: Eviction = "noeviction
     writer,
     ask: (...requests) => carry({ kind: "requests", to: 1, requests, refused: [], wallMs: 1_000 }),
     evictMore: () => {
-      const before = memory.evictedKeys;
+      const before = usage.evictedKeys;
       carry({ kind: "evict", wallMs: 1_000 });
-      return memory.evictedKeys - before;
+      return usage.evictedKeys - before;
     },
   };
 };
@@ -60,8 +60,8 @@ test("without eviction writes that may grow are refused at the limit; reads and 
     ...["out-of-memory", "out-of-memory", "value", "deleted"],
   ]);
   t.is(codeOf(ask(set("key:0", "1"))[0]), "set");
-  t.is(writer.memory.evictedKeys, 0);
-  t.is(writer.memory.refusedWrites, 3);
+  t.is(writer.usage.evictedKeys, 0);
+  t.is(writer.usage.refusedWrites, 3);
 });
 
 test("with eviction the store stays at its limit, each evicted key leaves by a record of its own", (t) => {
@@ -70,7 +70,7 @@ test("with eviction the store stays at its limit, each evicted key leaves by a r
     t.is(codeOf(ask(set(`key:${i}`, big))[0]), "set");
     t.true(writer.holding.store.usedBytes() < 10_500);
   }
-  t.is(writer.holding.store.keys() + writer.memory.evictedKeys, 500);
+  t.is(writer.holding.store.keys() + writer.usage.evictedKeys, 500);
   t.true(writer.holding.store.keys() > 20);
 });
 
@@ -78,13 +78,13 @@ test("a volatile policy refuses where no key expires", (t) => {
   for (const eviction of ["volatile-lru", "volatile-random", "volatile-ttl"] as const) {
     const { ask, writer } = worldOf(10_000, eviction);
     for (let i = 0; i < 60; i++) ask(set(`key:${i}`, big));
-    const { evictedKeys } = writer.memory;
+    const { evictedKeys } = writer.usage;
     t.is(evictedKeys, 0);
     t.is(codeOf(ask(set("more", "1"))[0]), "out-of-memory");
     ask(remove("key:0"), remove("key:1"));
     t.is(codeOf(ask(set("temporary", big, { expiry: { kind: "in", ms: 5_000 } }))[0]), "set");
     for (let i = 0; i < 10; i++) ask(set(`new:${i}`, big));
-    t.is(writer.memory.evictedKeys, 1, eviction);
+    t.is(writer.usage.evictedKeys, 1, eviction);
     t.is(writer.holding.store.expiring(), 0);
   }
 });
@@ -96,7 +96,7 @@ test("when the limit is lowered, bounded steps bring the store below it, and wri
     ask(...Array.from({ length: 1_000 }, (_, n) => set(`key:${i + n}`, "value")));
   t.is(evictMore(), 0);
   const full = writer.holding.store.usedBytes();
-  follow(writer.memory, { ...usualSettings, memoryMaxBytes: full / 8, eviction: "allkeys-random" }, null);
+  follow(writer.usage, { ...usualSettings, memoryMaxBytes: full / 8, eviction: "allkeys-random" }, null);
   let before = full;
   let steps = 0;
   while (writer.holding.store.usedBytes() > full / 8) {
@@ -122,13 +122,13 @@ test("what cannot be evicted as fast as it is written is refused", (t) => {
 });
 
 test("a container's limit leaves the process its share; what the cluster says comes first", (t) => {
-  const memory = unlimited();
-  follow(memory, usualSettings, null);
-  t.is(memory.maxBytes, Infinity);
-  follow(memory, usualSettings, 1024 * MiB);
-  t.is(memory.maxBytes, 672 * MiB);
-  follow(memory, { ...usualSettings, memoryMaxBytes: 100 * MiB, eviction: "volatile-ttl" }, 1024 * MiB);
-  t.deepEqual([memory.maxBytes, memory.eviction], [100 * MiB, "volatile-ttl"]);
+  const usage = unlimited();
+  follow(usage, usualSettings, null);
+  t.is(usage.maxBytes, Infinity);
+  follow(usage, usualSettings, 1024 * MiB);
+  t.is(usage.maxBytes, 672 * MiB);
+  follow(usage, { ...usualSettings, memoryMaxBytes: 100 * MiB, eviction: "volatile-ttl" }, 1024 * MiB);
+  t.deepEqual([usage.maxBytes, usage.eviction], [100 * MiB, "volatile-ttl"]);
   t.is(storeShareOf(128 * MiB), 32 * MiB);
 });
 

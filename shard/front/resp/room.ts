@@ -8,12 +8,14 @@ const outOfMemory = "OOM command not allowed when used memory > 'maxmemory'.";
  * such a command where it has queued one.
  */
 export const checkRoom = ({ turn, session }: Pick<Call, "turn" | "session">, command: Command): void => {
-  if (turn.holding.store.usedBytes() <= turn.memory.maxBytes) return;
+  if (turn.holding.store.usedBytes() <= turn.usage.maxBytes) return;
   const grows =
     mayGrow(command) ||
     (command.name === "exec" &&
       session.transaction?.queue.some((queued) => mayGrow(queued.command)) === true);
-  if (grows && !makeRoom(turn)) throw new ReplyError(outOfMemory);
+  if (!grows || makeRoom(turn)) return;
+  turn.usage.refusedWrites++;
+  throw new ReplyError(outOfMemory);
 };
 
 const mayGrow = ({ flags }: Command): boolean => flags.includes("denyoom");
