@@ -74,3 +74,5 @@ export const compactedBytesPerTurnMax = 256 * 1024;
 export const evictedPerTurnMax = 2000;
 /** How far beyond its maximum a shard goes while eviction goes on between turns: some of the largest commands. */
 export const memoryOvershootBytesMax = 16 * 1024 * 1024;
+/** Keys that FLUSHALL deletes in one turn: about two milliseconds of work. */
+export const flushedPerTurnMax = 1000;

@@ -5,7 +5,7 @@ import { compactedBytesPerTurnMax, evictedPerTurnMax, expiredPerTurnMax } from "
 import type { Member, TopologyIndex } from "../core/topology.ts";
 import { dutyOf, type Duty } from "./duty.ts";
 import { emptyHolding, type Holding } from "./holding.ts";
-import { follow as followSettings, unlimited } from "./memory.ts";
+import { follow as followSettings, type Usage } from "./memory.ts";
 import { createReader } from "./reader.ts";
 import { connect, nowOf, stepReader, stepWriter, type Role, type RolesOptions, type Waiter } from "./role.ts";
 import type { Refusal, SlotSet, Standing } from "./route.ts";
@@ -152,24 +152,28 @@ const execute = (state: State, batch: Batch): void => {
       stepWriter(options, role.writer, { kind: "execute", batch, wallMs });
       return;
     case "reader":
-      read(role.holding, batch, wallMs);
+      read({ holding: role.holding, usage: options.usage }, batch, wallMs);
       return;
     case "nothing":
       // Commands that need no key are answered by a process that serves nothing, too.
       state.nothing ??= emptyHolding(shardId(0), options.createStore());
-      read(state.nothing, batch, wallMs);
+      read({ holding: state.nothing, usage: options.usage }, batch, wallMs);
       return;
   }
 };
 
-const read = (holding: Holding, batch: Batch, wallMs: number): void => {
+const read = (
+  { holding, usage }: { readonly holding: Holding; readonly usage: Usage },
+  batch: Batch,
+  wallMs: number,
+): void => {
   const turn: Turn = {
     holding,
     epoch: holding.epoch,
     wallMs,
     records: [],
     watches: new Map(),
-    usage: unlimited(),
+    usage,
     evicted: 0,
   };
   batch.run(turn);
@@ -248,6 +252,7 @@ const expire = (state: State): void => {
   if (role.kind === "nothing") return;
   const { holding } = role;
   holding.store.tick(Math.floor(options.clock.nowMs() / 1000));
+  options.usage.peakBytes = Math.max(options.usage.peakBytes, holding.store.usedBytes());
   if (role.kind !== "owner") return;
   const before = holding.version;
   stepWriter(options, role.writer, { kind: "expire", wallMs: options.clock.wallMs() });
