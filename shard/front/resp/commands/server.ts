@@ -88,7 +88,7 @@ const configSet = (call: Call): void => {
 const resetStat = ({ turn, reply, server }: Call): void => {
   const { counters, processCounters } = server;
   for (const name of ["hits", "misses", "expiredKeys"] as const) processCounters[name] = 0;
-  for (const name of ["hits", "misses", "evictedKeys"] as const) turn.usage[name] = 0;
+  for (const name of ["hits", "misses", "evictedKeys", "refusedWrites"] as const) turn.usage[name] = 0;
   counters.commands = 0;
   counters.calls.reset();
   for (const name of ["errors", "rejected", "inputBytes", "outputBytes"] as const) counters[name] = 0;
