@@ -1,9 +1,13 @@
-import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Report } from "../core/message.ts";
 import type { Routes } from "../net/http.ts";
 import { textPage } from "../net/http.ts";
 import type { Listener } from "../net/listen.ts";
 import type { Counters } from "./counters.ts";
+import type { RespListener } from "./front/resp/server.ts";
+import type { Usage } from "./memory.ts";
+import { addersTo, addMemoryMetrics, addRespMetrics, type Sample } from "./metrics.ts";
+import type { Store } from "./store/store.ts";
 
 /** What the HTTP port shows: whether the process lives, whether it may be asked, and its figures for Prometheus. */
 export type HealthOptions = {
@@ -13,6 +17,10 @@ export type HealthOptions = {
   readonly lagMsMax: () => number | undefined;
   readonly registered: () => boolean;
   readonly ports: Readonly<Record<"client" | "replication", Listener>>;
+  readonly resp: Pick<RespListener, "connections" | "counters" | "commandLatency">;
+  readonly usage: Usage;
+  /** What this process holds; null while that is nothing. */
+  readonly store: () => Pick<Store, "usedBytes" | "memory" | "expiring"> | null;
 };
 
 /** Null where the process may be asked; else why not. */
@@ -56,32 +64,12 @@ export const healthRoutes = (options: HealthOptions): Routes => {
   };
 };
 
-type Sample = { readonly labels: Record<string, string>; readonly value: number };
-
-const createRegistry = ({ report, counters, ports }: HealthOptions): Registry => {
+const createRegistry = (options: HealthOptions): Registry => {
+  const { report, counters, ports } = options;
   const registry = new Registry();
   // Memory, processor time, event loop delay, garbage collection of the process.
   collectDefaultMetrics({ register: registry });
-  const gauge = (name: string, help: string, read: () => readonly Sample[]): void => {
-    const labelNames = labelsOf[name] ?? [];
-    const metric: Gauge = new Gauge({
-      ...{ name, help, labelNames, registers: [registry] },
-      collect: () => {
-        metric.reset();
-        for (const { labels, value } of read()) metric.set(labels, value);
-      },
-    });
-  };
-  const counter = (name: string, help: string, read: () => readonly Sample[]): void => {
-    const labelNames = labelsOf[name] ?? [];
-    const metric: Counter = new Counter({
-      ...{ name, help, labelNames, registers: [registry] },
-      collect: () => {
-        metric.reset();
-        for (const { labels, value } of read()) metric.inc(labels, value);
-      },
-    });
-  };
+  const { gauge, counter } = addersTo(registry);
   const only = (value: number): readonly Sample[] => [{ labels: {}, value }];
 
   counter("edis_shard_requests_total", "Operations answered, by kind and outcome.", () =>
@@ -115,13 +103,9 @@ const createRegistry = ({ report, counters, ports }: HealthOptions): Registry =>
   replicationCounters(counters, (name, help, value) => {
     counter(name, help, () => only(value()));
   });
+  addMemoryMetrics({ gauge, counter }, options);
+  addRespMetrics({ gauge, counter }, options.resp);
   return registry;
-};
-
-const labelsOf: Readonly<Record<string, string[]>> = {
-  edis_shard_requests_total: ["kind", "outcome"],
-  edis_shard_connections: ["port"],
-  edis_shard_refusals_total: ["port", "code"],
 };
 
 const replicationCounters = (

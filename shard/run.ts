@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import type { Hello, Report, Role } from "../core/message.ts";
+import type { Hello, Report, Role as PeerRole } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
 import { serveHttp } from "../net/http.ts";
 import { listen, type Admission, type Listener } from "../net/listen.ts";
@@ -15,8 +15,10 @@ import { startInfoSession, type InfoSession } from "./info.ts";
 import { unlimited } from "./memory.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
+import type { Role } from "./role.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import { createSegmentStore } from "./store/segmentStore.ts";
+import type { Store } from "./store/store.ts";
 import { createTopologyKeeper } from "./topology.ts";
 
 /** One shard process: its ports are open and it has begun to look for info. */
@@ -73,7 +75,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const http = await serveHttp({
     ...{ host: config.host, port: config.ports.http, logger },
     routes: healthRoutes({
-      ...{ report, counters, ports },
+      ...{ report, counters, ports, resp, usage },
+      store: () => heldBy(roles.role()),
       lagMsMax: () => topology.current()?.topology.lagMsMax,
       registered: () => session?.isConnected() ?? false,
     }),
@@ -107,6 +110,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   };
 };
 
+const heldBy = (role: Role): Store | null => (role.kind === "nothing" ? null : role.holding.store);
+
 const addressAt = (
   host: string,
   {
@@ -131,7 +136,7 @@ const openPorts = async (
   { front, publisher }: { readonly front: Front; readonly publisher: Publisher },
 ): Promise<Ports> => {
   const admit =
-    (roles: readonly Role[], asked: Uint8Array | null) =>
+    (roles: readonly PeerRole[], asked: Uint8Array | null) =>
     (hello: Hello): Admission => {
       if (!roles.includes(hello.role))
         throw new EdisError(

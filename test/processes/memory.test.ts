@@ -1,6 +1,6 @@
 import test from "ava";
 import { respClient, type RespClient } from "../support/respClient.ts";
-import { startPair, type ShardPair } from "../support/shardPair.ts";
+import { metric, startPair, type ShardPair } from "../support/shardPair.ts";
 import { until } from "../support/shardUntil.ts";
 
 /** What a shard may hold, and what is said of it, at a real owner and a real reader. */
@@ -206,11 +206,21 @@ test.serial("the figures are true", async (t) => {
   t.regex(await info(owner, "slave0"), /^ip=127\.0\.0\.1,port=\d+,state=online,offset=\d+,lag=\d+$/);
   t.is(await info(reader, "master_port"), String(pair.writerAddress.resp));
   t.is(await info(reader, "role"), "slave");
+  const shown = (name: string, labels = ""): Promise<number> =>
+    metric(pair.writerAddress, `edis_shard_${name}`, labels);
+  t.is(await shown("keyspace_hits_total", '{protocol="resp"}'), 2);
+  t.is(await shown("resp_calls_total", '{command="get"}'), 2);
+  t.is(await shown("resp_clients"), 1);
+  t.is(await shown("memory_max_bytes"), 0);
+  t.is(await shown("memory_used_bytes"), await figure(owner, "used_memory"));
+  t.is(await shown("expiring_keys"), 1);
+  t.true((await shown("resp_latency_ms", '{family="set",quantile="0.99"}')) > 0);
+  t.true((await shown("resp_input_bytes_total")) > 100 && (await shown("resp_output_bytes_total")) > 100);
   t.true((await figure(owner, "total_net_input_bytes")) > 100);
   t.regex(await one(owner, "MEMORY", "USAGE", "a"), /^:(2[4-9]|[3-9]\d)\r\n$/);
   t.is(await one(owner, "MEMORY", "USAGE", "none"), "$-1\r\n");
   t.regex(await one(owner, "MEMORY", "STATS"), /keys\.count\r\n:2\r\n/);
-  t.regex(await one(owner, "MEMORY", "DOCTOR"), /Nothing stands out/);
+  t.regex(await one(owner, "MEMORY", "DOCTOR"), /Nothing stands out: 0\.0 MiB of data/);
   t.is(await one(owner, "CLUSTER", "COUNTKEYSINSLOT", "15495"), ":1\r\n");
   t.is(await one(owner, "CLUSTER", "GETKEYSINSLOT", "15495", "10"), "*1\r\n$1\r\na\r\n");
   t.is(await one(owner, "CLUSTER", "GETKEYSINSLOT", "16384", "1"), "-ERR Invalid slot or number of keys\r\n");
