@@ -70,3 +70,5 @@ export const respReplyBytesMax = 64 * 1024 * 1024;
 export const respStalledMsMax = 60_000;
 /** What a store copies at once to bring entries together: about half a millisecond of work. */
 export const compactedBytesPerTurnMax = 256 * 1024;
+/** Keys that a store fetches the memory of before they are sought: a usual pipeline, within a core's first cache. */
+export const foreseenKeysMax = 64;

@@ -1,3 +1,4 @@
+import { foreseenKeysMax } from "../../core/limits.ts";
 import { check } from "../../core/check.ts";
 import { slot as slotFrom, slotCount, type Slot } from "../../core/ids.ts";
 import type { Entry } from "../../core/record.ts";
@@ -17,7 +18,7 @@ import {
 import * as layout from "./entries.ts";
 import { hashOf, hashOfRange, type HashSeed } from "./hash.ts";
 import * as slots from "./slotIndex.ts";
-import type { KeyRange, Store } from "./store.ts";
+import type { KeyBatch, KeyRange, Store } from "./store.ts";
 
 export type SegmentStoreOptions = {
   readonly seed: HashSeed;
@@ -47,6 +48,10 @@ type State = {
   /** Where the key lies in it. */
   keyFrom: number;
   keyTo: number;
+  /** Where the entries of foreseen keys probably lie. */
+  readonly refs: Int32Array;
+  /** What foresight read, so that reading it is not for nothing. */
+  foreseen: number;
 };
 
 /** A store outside the JavaScript heap: entries (entries.ts), an index of slots (slotIndex.ts) and deadlines (deadlines.ts). */
@@ -81,6 +86,9 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
     walk: () => walk(state),
     seek: (key, slot) => seek(state, key, slot),
     seekRange: (key) => seekRange(state, key),
+    foresee: (keys) => {
+      state.foreseen = foresee(state, keys);
+    },
     value: () => layout.valueOf(entries, there()),
     valueBytes: () => layout.valueBytesOf(entries, there()),
     copyValue: (target, at) => layout.copyValueOut(entries, there(), [target, at]),
@@ -130,17 +138,18 @@ const createState = ({
   });
   return {
     ...{ seed, slackBytes, entries, index, deadlines, slotBytes: new Float64Array(slotCount) },
-    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 }, key: null, keyFrom: 0, keyTo: 0 },
+    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 }, key: null, keyFrom: 0, keyTo: 0, foreseen: 0 },
+    refs: new Int32Array(foreseenKeysMax),
   };
 };
 
 const seek = (state: State, key: Uint8Array, slot: Slot): boolean =>
-  seekRange(state, { bytes: key, from: 0, to: key.length, slot });
+  seekRange(state, { bytes: key, from: 0, to: key.length, slot, hash: undefined });
 
 const seekRange = (state: State, range: KeyRange): boolean => {
   const { index, spot, entries } = state;
   const { slot } = range;
-  const hash = hashOfRange(range, state.seed);
+  const hash = range.hash ?? hashOfRange(range, state.seed);
   state.key = range.bytes;
   state.keyFrom = range.from;
   state.keyTo = range.to;
@@ -162,6 +171,23 @@ const seekRange = (state: State, range: KeyRange): boolean => {
     }
     if (++at === capacity) at = 0;
   }
+};
+
+/** In rounds, so that each holds nothing but loads that do not wait for one another: tables first, then entries. */
+const foresee = (state: State, { bytes, count, froms, tos, slots: slotOfKey, hashes }: KeyBatch): number => {
+  const { index, entries, seed } = state;
+  for (let i = 0; i < count; i++)
+    hashes[i] = hashOfRange({ bytes, from: froms[i] ?? 0, to: tos[i] ?? 0 }, seed);
+  const { refs } = state;
+  for (let i = 0; i < count; i++) {
+    const slot = slotOfKey[i] ?? 0;
+    const table = index.tables[slot] ?? 0;
+    const at = slots.homeOf(hashes[i] ?? 0, index.capacities[slot] ?? 0);
+    refs[i] = slots.wordsOf(index, table)[slots.firstPair(index, table) + at * 2 + 1] ?? 0;
+  }
+  let seen = 0;
+  for (let i = 0; i < count; i++) seen ^= layout.glance(entries, refs[i] ?? 0);
+  return seen;
 };
 
 /** The sought key by itself. */

@@ -6,7 +6,7 @@ import type { Turn } from "../../turn.ts";
 import type { Batch } from "../../writer.ts";
 import { ReplyError } from "./command.ts";
 import { dispatch } from "./dispatch.ts";
-import { createHot, runHot, type Hot } from "./hot.ts";
+import { createHot, foresee, runHot, type Hot } from "./hot.ts";
 import { familyOf, type Family } from "./latency.ts";
 import type { Receiver } from "./receive.ts";
 import { createParser, ProtocolError, type Parser } from "./parser.ts";
@@ -160,11 +160,13 @@ const runBatch = (state: State, turn: Turn): boolean => {
   let family: Family | null = null;
   try {
     while (!session.isClosing) {
+      if (hot.next >= hot.ahead.count) foresee(hot, parser);
       const count = parser.read();
       if (count === 0) return false;
       server.counters.commands++;
       const start = replies.written();
       const name = session.transaction === null ? runPlain(hot, parser, count) : null;
+      hot.next++;
       if (name !== null) session.lastCommand = name;
       else runAny(state, turn);
       if (family === null) state.family = family = familyOf(session.lastCommand);
@@ -184,6 +186,8 @@ const hotOf = (state: State, turn: Turn): Hot => {
   const hot = (state.hot ??= createHot(turn, replies));
   const { slots, reads, writes } = server.plain(session.isReadonly);
   hot.turn = turn;
+  // Other bytes may lie there now.
+  hot.ahead.count = 0;
   hot.slots = slots;
   hot.reads = reads;
   hot.writes = writes;
