@@ -55,7 +55,7 @@ export const valueBytesOf = (entries: Entries, ref: number): number => wordOf(en
 export const glance = (entries: Entries, ref: number): number => {
   const words = entries.words[ref >>> entries.unitBits];
   const word = (ref & entries.unitMask) << 1;
-  return (words?.[word] ?? 0);
+  return words?.[word] ?? 0;
 };
 export const keyBytesOf = (entries: Entries, ref: number): number => wordOf(entries, ref, 1) & keyMask;
 export const slotOfEntry = (entries: Entries, ref: number): number =>

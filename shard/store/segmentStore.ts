@@ -138,7 +138,15 @@ const createState = ({
   });
   return {
     ...{ seed, slackBytes, entries, index, deadlines, slotBytes: new Float64Array(slotCount) },
-    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 }, key: null, keyFrom: 0, keyTo: 0, foreseen: 0 },
+    ...{
+      keys: 0,
+      bytes: 0,
+      spot: { slot: 0, hash: 0, ref: 0, at: 0 },
+      key: null,
+      keyFrom: 0,
+      keyTo: 0,
+      foreseen: 0,
+    },
     refs: new Int32Array(foreseenKeysMax),
   };
 };

@@ -108,7 +108,7 @@ const runFour = (hot: Hot, command: RawCommand, count: number): string | null =>
 };
 
 const textCode = (name: string): number =>
-  [...name].reduce((sum, letter, i) => sum | (letter.charCodeAt(0) << (i * 8)), 0);
+  Buffer.from(name).reduce((sum, letter, i) => sum | (letter << (i * 8)), 0);
 const codes = {
   ...{ get: textCode("get"), set: textCode("set"), del: textCode("del"), ttl: textCode("ttl") },
   ...{ incr: textCode("incr"), decr: textCode("decr"), mget: textCode("mget"), mset: textCode("mset") },
@@ -224,8 +224,7 @@ const mGet = (hot: Hot, command: RawCommand, count: number): boolean => {
 const mSet = (hot: Hot, command: RawCommand, count: number): boolean => {
   const isPaired = count > 2 && count % 2 === 1;
   if (!isPaired || !hot.writes || !areServed(hot, command, { count, step: 2 })) return false;
-  for (let i = 1; i < count; i += 2)
-    if (pointAt(hot, command, i)) put(hot, argument(command, i + 1), null);
+  for (let i = 1; i < count; i += 2) if (pointAt(hot, command, i)) put(hot, argument(command, i + 1), null);
   hot.reply.ok();
   return true;
 };

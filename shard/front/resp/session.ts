@@ -145,8 +145,10 @@ const pump = (state: State): void => {
     server.execute(batch);
     // Replies that wait for the disk wait in as much memory as they need.
     if (state.ends.length > 0) state.replies.settle();
-  } while (state.isMore);
+  } while (hasMore(state));
 };
+
+const hasMore = ({ isMore }: State): boolean => isMore;
 
 /** What a batch may have to send before it ends: about what fits into the buffer that replies are written into. */
 const batchBytesMax = 48 * 1024;
