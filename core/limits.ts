@@ -76,3 +76,5 @@ export const evictedPerTurnMax = 2000;
 export const memoryOvershootBytesMax = 16 * 1024 * 1024;
 /** Keys that FLUSHALL deletes in one turn: about two milliseconds of work. */
 export const flushedPerTurnMax = 1000;
+/** Keys that a store fetches the memory of before they are sought: a usual pipeline, within a core's first cache. */
+export const foreseenKeysMax = 64;

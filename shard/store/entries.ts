@@ -52,6 +52,12 @@ const setWord = (entries: Entries, ref: number, [word, to]: readonly [word: numb
 };
 
 export const valueBytesOf = (entries: Entries, ref: number): number => wordOf(entries, ref, 0) & valueMask;
+/** Touches the first 128 bytes, whatever they are: a usual entry, whole. */
+export const glance = (entries: Entries, ref: number): number => {
+  const words = entries.words[ref >>> entries.unitBits];
+  const word = (ref & entries.unitMask) << 1;
+  return words?.[word] ?? 0;
+};
 export const keyBytesOf = (entries: Entries, ref: number): number => (wordOf(entries, ref, 1) & keyMask) + 1;
 /** When it was last used, in seconds, as `use` was told. */
 export const usedAt = (entries: Entries, ref: number): number =>

@@ -1,3 +1,4 @@
+import { foreseenKeysMax } from "../../core/limits.ts";
 import { check } from "../../core/check.ts";
 import { slot as slotFrom, slotCount, type Slot } from "../../core/ids.ts";
 import type { Entry } from "../../core/record.ts";
@@ -20,7 +21,7 @@ import * as layout from "./entries.ts";
 import { createAges, drawOf, idleOf, moveHand, victimOf, type Ages } from "./eviction.ts";
 import { hashOf, hashOfRange, type HashSeed } from "./hash.ts";
 import * as slots from "./slotIndex.ts";
-import type { KeyRange, Store } from "./store.ts";
+import type { KeyBatch, KeyRange, Store } from "./store.ts";
 
 export type SegmentStoreOptions = {
   readonly seed: HashSeed;
@@ -51,6 +52,10 @@ type State = {
   /** Where the key lies in it. */
   keyFrom: number;
   keyTo: number;
+  /** Where the entries of foreseen keys probably lie. */
+  readonly refs: Int32Array;
+  /** What foresight read, so that reading it is not for nothing. */
+  foreseen: number;
 };
 
 /** A store outside the JavaScript heap: entries (entries.ts), an index of slots (slotIndex.ts) and deadlines (deadlines.ts). */
@@ -85,6 +90,9 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
     walk: () => walk(state),
     seek: (key, slot) => seek(state, key, slot),
     seekRange: (key) => seekRange(state, key),
+    foresee: (keys) => {
+      state.foreseen = foresee(state, keys);
+    },
     value: () => layout.valueOf(entries, there()),
     valueBytes: () => layout.valueBytesOf(entries, there()),
     copyValue: (target, at) => layout.copyValueOut(entries, there(), [target, at]),
@@ -100,6 +108,21 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
       dropSlot(state, slot);
     },
     expiring: () => deadlines.count,
+    ...usesOf(state),
+    compact: (bytesMax) => {
+      state.key = null;
+      const more = compactArena(index.arena, bytesMax, state.slackBytes);
+      return compactArena(entries, bytesMax, state.slackBytes) || more;
+    },
+  };
+};
+
+/** What is asked and told of how keys are used, and of memory. */
+const usesOf = (
+  state: State,
+): Pick<Store, "tick" | "idleSeconds" | "entryBytes" | "draw" | "victim" | "usedBytes" | "memory"> => {
+  const { entries, index, deadlines, spot } = state;
+  return {
     tick: (seconds) => {
       moveHand(state, seconds, state.keys);
     },
@@ -116,11 +139,6 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
       liveBytes: usedBytes(state),
       deadBytes: (entries.deadUnits + index.arena.deadUnits) * unitBytes,
     }),
-    compact: (bytesMax) => {
-      state.key = null;
-      const more = compactArena(index.arena, bytesMax, state.slackBytes);
-      return compactArena(entries, bytesMax, state.slackBytes) || more;
-    },
   };
 };
 
@@ -147,7 +165,9 @@ const createState = ({
   return {
     ...{ seed, slackBytes, entries, index, deadlines, slotBytes: new Float64Array(slotCount) },
     ages: createAges(seed.low ^ seed.high),
-    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 }, key: null, keyFrom: 0, keyTo: 0 },
+    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 } },
+    ...{ key: null, keyFrom: 0, keyTo: 0, foreseen: 0 },
+    refs: new Int32Array(foreseenKeysMax),
   };
 };
 
@@ -157,7 +177,10 @@ const usedBytes = ({ entries, index, deadlines }: State): number =>
 const copyOfKey = ({ entries }: State, ref: number): Uint8Array | undefined =>
   ref === 0 ? undefined : layout.keyOf(entries, ref).slice();
 
-const rangeOf = (key: Uint8Array, slot: Slot): KeyRange => ({ bytes: key, from: 0, to: key.length, slot });
+const rangeOf = (key: Uint8Array, slot: Slot): KeyRange => ({
+  ...{ bytes: key, from: 0, to: key.length, slot },
+  hash: undefined,
+});
 
 const seek = (state: State, key: Uint8Array, slot: Slot): boolean => seekRange(state, rangeOf(key, slot));
 
@@ -173,7 +196,7 @@ const seekRange = (state: State, range: KeyRange): boolean => {
 const findRange = (state: State, range: KeyRange): boolean => {
   const { index, spot, entries } = state;
   const { slot } = range;
-  const hash = hashOfRange(range, state.seed);
+  const hash = range.hash ?? hashOfRange(range, state.seed);
   state.key = range.bytes;
   state.keyFrom = range.from;
   state.keyTo = range.to;
@@ -195,6 +218,23 @@ const findRange = (state: State, range: KeyRange): boolean => {
     }
     if (++at === capacity) at = 0;
   }
+};
+
+/** In rounds, so that each holds nothing but loads that do not wait for one another: tables first, then entries. */
+const foresee = (state: State, { bytes, count, froms, tos, slots: slotOfKey, hashes }: KeyBatch): number => {
+  const { index, entries, seed } = state;
+  for (let i = 0; i < count; i++)
+    hashes[i] = hashOfRange({ bytes, from: froms[i] ?? 0, to: tos[i] ?? 0 }, seed);
+  const { refs } = state;
+  for (let i = 0; i < count; i++) {
+    const slot = slotOfKey[i] ?? 0;
+    const table = index.tables[slot] ?? 0;
+    const at = slots.homeOf(hashes[i] ?? 0, index.capacities[slot] ?? 0);
+    refs[i] = slots.wordsOf(index, table)[slots.firstPair(index, table) + at * 2 + 1] ?? 0;
+  }
+  let seen = 0;
+  for (let i = 0; i < count; i++) seen ^= layout.glance(entries, refs[i] ?? 0);
+  return seen;
 };
 
 /** The sought key by itself. */

@@ -37,6 +37,11 @@ export type Store = {
   readonly seek: (key: Uint8Array, slot: Slot) => boolean;
   /** The same of a key that is a part of `bytes`. The object itself may be changed afterwards, not the bytes. */
   readonly seekRange: (key: KeyRange) => boolean;
+  /**
+   * Fetches what seeking these keys will look at: the processor waits for the memory of many at once, and not of one after the
+   * other. Notes their hashes. Changes nothing.
+   */
+  readonly foresee: (keys: KeyBatch) => void;
   /** A view of the sought key's value. Throws where the key is not there, as the next two do. */
   readonly value: () => Uint8Array;
   readonly valueBytes: () => number;
@@ -85,6 +90,18 @@ export type KeyRange = {
   readonly from: number;
   readonly to: number;
   readonly slot: Slot;
+  /** As `foresee` said; undefined where it was not asked. */
+  readonly hash: number | undefined;
+};
+
+/** Keys in `bytes`, which will be sought soon: where each begins and ends, its slot, and its hash once it was foreseen. */
+export type KeyBatch = {
+  bytes: Uint8Array;
+  count: number;
+  readonly froms: Int32Array;
+  readonly tos: Int32Array;
+  readonly slots: Int32Array;
+  readonly hashes: Int32Array;
 };
 
 export type Stored = { readonly value: Uint8Array; readonly expiresAtMs: number | null };

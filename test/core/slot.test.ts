@@ -1,6 +1,6 @@
 import test from "ava";
 import fc from "fast-check";
-import { slotOf } from "../../core/slot.ts";
+import { slotOf, slotOfRange } from "../../core/slot.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
@@ -32,6 +32,27 @@ test("every key has a slot below 16384, and a tag of its own bytes keeps it", (t
       t.true(Number.isInteger(slot) && slot >= 0 && slot < 16384);
       if (key.includes(0x7b) || key.includes(0x7d)) return;
       t.is(slotOf(Buffer.concat([bytes("x{"), key, bytes("}y")])), slot);
+    }),
+  );
+});
+
+/** Bit by bit, as the polynomial is defined. */
+const crcOf = (key: Uint8Array): number => {
+  let crc = 0;
+  for (const byte of key)
+    for (let bit = 7; bit >= 0; bit--) {
+      const top = ((crc >> 15) ^ (byte >> bit)) & 1;
+      crc = ((crc << 1) & 0xffff) ^ (top * 0x1021);
+    }
+  return crc;
+};
+
+test("the tables give what the polynomial gives, wherever in a buffer the key lies", (t) => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 70 }), fc.nat(9), (key, from) => {
+      const padded = Buffer.concat([bytes("{y}{y}{y}".slice(0, from)), key, bytes("}{z}")]);
+      t.is(slotOfRange(padded, from, from + key.length), slotOf(key));
+      if (!key.includes(0x7b)) t.is(Number(slotOf(key)), crcOf(key) % 16384);
     }),
   );
 });

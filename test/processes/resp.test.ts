@@ -62,6 +62,66 @@ test.serial("a transaction whose key another client wrote is not carried out", a
   other.close();
 });
 
+/** A command of a plain form or nearly so, with keys that share a tag. */
+const nearlyPlain = (random: Random, tag: string): string[] => {
+  const key = (): string => `{${tag}}${random.below(4)}`;
+  const value = (): string =>
+    random.pick(["1", "41", "x", "", "-7", "007", "999999999999999", "v".repeat(200)]);
+  const keys = Array.from({ length: random.below(4) }, key);
+  const name = random.pick([
+    "get",
+    "GET",
+    "Set",
+    "set",
+    "setex",
+    "del",
+    "unlink",
+    "exists",
+    "mget",
+    "mset",
+    "incr",
+    "decr",
+    "ttl",
+  ]);
+  switch (name.toLowerCase()) {
+    case "set":
+      return [name, key(), value(), ...random.pick([[], [], [], ["KEEPTTL"], ["oops"]])];
+    case "setex":
+      return [name, key(), random.pick(["1000", "0", "x", "-1"]), value()];
+    case "mset":
+      return [name, ...keys.flatMap((each) => [each, value()]), ...random.pick([[], [], ["odd"]])];
+    case "del":
+    case "unlink":
+    case "exists":
+    case "mget":
+      return [name, ...keys];
+    default:
+      return [name, ...random.pick([[key()], [key()], [key()], keys])];
+  }
+};
+
+test.serial("a pipeline of plain commands is answered as each of them is in a transaction", async (t) => {
+  for (let seed = 1; seed <= 30; seed++) {
+    await ask(owner, ["FLUSHALL"]);
+    const plain = Array.from({ length: 150 }, () => ["GET", ""]);
+    const queued = plain.map(() => ["GET", ""]);
+    const [random, same] = [randomFrom(seed), randomFrom(seed)];
+    for (let i = 0; i < plain.length; i++) {
+      plain[i] = nearlyPlain(random, "p");
+      queued[i] = nearlyPlain(same, "q");
+    }
+    const replies = await ask(owner, ...plain);
+    const executed = await ask(owner, ...queued.flatMap((args) => [["MULTI"], args, ["EXEC"]]));
+    for (const [i, args] of plain.entries()) {
+      const asked = executed[i * 3 + 1] ?? "";
+      const reply = asked === "+QUEUED\r\n" ? (executed[i * 3 + 2] ?? "").replace("*1\r\n", "") : asked;
+      // Some milliseconds lie between the two.
+      const [a, b] = [replies[i] ?? "", reply].map((text) => text.replace(/^:(?:1000|99\d)\r/, ":soon\r"));
+      t.is(a?.replaceAll("{p}", "{q}"), b, `seed ${seed}, ${JSON.stringify(args)}`);
+    }
+  }
+});
+
 test.serial("the cluster is shown with the owner as master and the reader as its replica", async (t) => {
   const [id = "", nodes = "", slots = "", info = ""] = await ask(
     owner,

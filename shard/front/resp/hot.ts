@@ -1,11 +1,12 @@
 import { slot, type Slot } from "../../../core/ids.ts";
-import { keyBytesMax } from "../../../core/limits.ts";
+import { foreseenKeysMax, keyBytesMax } from "../../../core/limits.ts";
 import { slotOfRange } from "../../../core/slot.ts";
 import type { SlotSet } from "../../route.ts";
 import { makeRoom } from "../../memory.ts";
+import type { KeyBatch } from "../../store/store.ts";
 import { countLook, record, seekLive, type Turn } from "../../turn.ts";
 import { parseLength } from "./numbers.ts";
-import type { RawCommand } from "./parser.ts";
+import type { Parser, RawCommand } from "./parser.ts";
 import type { Replies } from "./replies.ts";
 
 /**
@@ -21,13 +22,39 @@ export type Hot = {
   reads: boolean;
   writes: boolean;
   /** The key that is worked on. */
-  readonly key: { bytes: Buffer; from: number; to: number; slot: Slot };
+  readonly key: { bytes: Buffer; from: number; to: number; slot: Slot; hash: number | undefined };
+  /** Keys of commands that have come and are not carried out yet, and which of them is next. */
+  readonly ahead: KeyBatch;
+  next: number;
 };
 
 export const createHot = (turn: Turn, reply: Replies): Hot => ({
   ...{ turn, reply, slots: new Uint8Array(0), reads: false, writes: false },
-  key: { bytes: Buffer.alloc(0), from: 0, to: 0, slot: slot(0) },
+  key: { bytes: Buffer.alloc(0), from: 0, to: 0, slot: slot(0), hash: undefined },
+  ahead: {
+    ...{ bytes: Buffer.alloc(0), count: 0 },
+    ...{ froms: new Int32Array(foreseenKeysMax), tos: new Int32Array(foreseenKeysMax) },
+    ...{ slots: new Int32Array(foreseenKeysMax), hashes: new Int32Array(foreseenKeysMax) },
+  },
+  next: 0,
 });
+
+/** With fewer there is nothing to gain. */
+const foreseenMin = 4;
+
+/** Looks at the keys of the commands that come next, where what was foreseen is used up; to be called before each command. */
+export const foresee = (hot: Hot, parser: Parser): void => {
+  const { ahead, turn } = hot;
+  hot.next = 0;
+  parser.foresee(ahead);
+  if (ahead.count < foreseenMin) {
+    ahead.count = 0;
+    return;
+  }
+  const { bytes, froms, tos, slots, count } = ahead;
+  for (let i = 0; i < count; i++) slots[i] = slotOfRange(bytes, froms[i] ?? 0, tos[i] ?? 0);
+  turn.holding.store.foresee(ahead);
+};
 
 /** Carries the command of `count` arguments out and answers its name in lower case; null, and nothing done, where it is not a plain one. */
 export const runHot = (hot: Hot, command: RawCommand, count: number): string | null => {
@@ -82,7 +109,7 @@ const runFour = (hot: Hot, command: RawCommand, count: number): string | null =>
 };
 
 const textCode = (name: string): number =>
-  [...name].reduce((sum, letter, i) => sum | (letter.charCodeAt(0) << (i * 8)), 0);
+  Buffer.from(name).reduce((sum, letter, i) => sum | (letter << (i * 8)), 0);
 const codes = {
   ...{ get: textCode("get"), set: textCode("set"), del: textCode("del"), ttl: textCode("ttl") },
   ...{ incr: textCode("incr"), decr: textCode("decr"), mget: textCode("mget"), mset: textCode("mset") },
@@ -107,14 +134,22 @@ const isNamed = (bytes: Uint8Array, from: number, name: string): boolean => {
 };
 
 /** Points at the argument, as a key; whether it can be one. */
-const pointAt = ({ key }: Hot, { bytes, start, offsets }: RawCommand, index: number): boolean => {
+const pointAt = (hot: Hot, { bytes, start, offsets }: RawCommand, index: number): boolean => {
+  const { key } = hot;
   const from = start + (offsets[index * 2] ?? 0);
   const to = start + (offsets[index * 2 + 1] ?? 0);
   if (to === from || to - from > keyBytesMax) return false;
   key.bytes = bytes;
   key.from = from;
   key.to = to;
-  key.slot = slotOfRange(bytes, from, to);
+  const { ahead, next } = hot;
+  if (next < ahead.count && ahead.froms[next] === from && ahead.tos[next] === to && ahead.bytes === bytes) {
+    key.slot = slot(ahead.slots[next] ?? 0);
+    key.hash = ahead.hashes[next];
+  } else {
+    key.slot = slotOfRange(bytes, from, to);
+    key.hash = undefined;
+  }
   return true;
 };
 

@@ -20,12 +20,24 @@ export type Parser = {
   readonly read: () => number;
   /** The command that was read last; holds until the next call of any function. */
   readonly command: RawCommand;
+  /**
+   * Looks ahead at the commands that are whole already and notes where the first argument of each lies in `bytes`, as long as
+   * there is room in the lists and nothing is odd. Reads none of them.
+   */
+  readonly foresee: (keys: FirstArguments) => void;
   /** Its arguments, as views. */
   readonly args: () => readonly Buffer[];
   /** Copies what is left, so that the chunk may be used again. */
   readonly keep: () => void;
   /** Bytes held of a command that is not whole yet. */
   readonly held: () => number;
+};
+
+export type FirstArguments = {
+  bytes: Uint8Array;
+  count: number;
+  readonly froms: Int32Array;
+  readonly tos: Int32Array;
 };
 
 /** Argument i lies in `bytes` from `start + offsets[2 * i]` to `start + offsets[2 * i + 1]`. */
@@ -91,6 +103,9 @@ export const createParser = (): Parser => {
         // An empty line or array asks for nothing.
         if (count !== 0) return Math.max(count, 0);
       }
+    },
+    foresee: (keys) => {
+      foresee(state, keys);
     },
     args: () => argumentsOf(state),
     keep: () => {
@@ -208,6 +223,35 @@ const readBulkLength = (state: State): boolean => {
     throw new ProtocolError(`a command has more than ${respCommandBytesMax} bytes`);
   state.bulk = length;
   return true;
+};
+
+/** A longer one takes longer to look at than there is to gain. */
+const foreseenBytesMax = 256;
+
+const foresee = ({ buffer, at: start, end, missing }: State, keys: FirstArguments): void => {
+  const { froms, tos } = keys;
+  keys.bytes = buffer;
+  keys.count = 0;
+  if (missing >= 0) return;
+  for (let at = start; keys.count < froms.length && buffer[at] === star;) {
+    const args = (buffer[at + 1] ?? 0) - zero;
+    if (args < 2 || args > 9 || buffer[at + 2] !== carriageReturn) return;
+    at += 4;
+    for (let i = 0; i < args; i++) {
+      if (at >= end || buffer[at] !== dollar) return;
+      let n = 0;
+      for (at++; at < end && buffer[at] !== carriageReturn; at++) n = (n * 10 + (buffer[at] ?? 0) - zero) | 0;
+      at += 2;
+      if (n < 0 || n > end - at - 2) return;
+      if (i === 1) {
+        if (n > foreseenBytesMax) return;
+        froms[keys.count] = at;
+        tos[keys.count] = at + n;
+      }
+      at += n + 2;
+    }
+    keys.count++;
+  }
 };
 
 /** The number that stands behind the mark at `at`, and goes on behind its line; or `unknown`, or `invalid`. */

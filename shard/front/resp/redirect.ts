@@ -32,7 +32,8 @@ export const redirect = (place: Place, slot: number, isReadOnly: boolean): strin
 /** What is served here without further questions; nothing of another slot. */
 export type Plain = { readonly slots: SlotSet; readonly reads: boolean; readonly writes: boolean };
 
-export const plainOf = ({ standing, lag }: Place, isReadonly: boolean): Plain => {
+/** `isReadonly`: the client has said READONLY. */
+export const plainOf = (standing: Standing, lag: Place["lag"], isReadonly: boolean): Plain => {
   switch (standing.kind) {
     case "nothing":
       return nothingPlain;

@@ -94,6 +94,7 @@ export const createReplies = (buffers: ReplyBuffers): Replies => {
     writeText(state, value, length + 2);
     end(state);
   };
+  const isTwo = (): boolean => replies.protocol === 2;
   const replies: Replies = {
     protocol: 2,
     bulk,
@@ -130,16 +131,7 @@ export const createReplies = (buffers: ReplyBuffers): Replies => {
     nullArray: () => {
       raw(state, replies.protocol === 2 ? nullArray : null3);
     },
-    array: (length) => {
-      writeLength(state, star, length);
-    },
-    map: (pairs) => {
-      if (replies.protocol === 2) writeLength(state, star, pairs * 2);
-      else writeLength(state, 0x25, pairs);
-    },
-    set: (length) => {
-      writeLength(state, replies.protocol === 2 ? star : 0x7e, length);
-    },
+    ...containersOf(state, isTwo),
     verbatim: (value) => {
       if (replies.protocol === 2) {
         text(value);
@@ -154,6 +146,19 @@ export const createReplies = (buffers: ReplyBuffers): Replies => {
   };
   return replies;
 };
+
+const containersOf = (state: State, isTwo: () => boolean): Pick<Replies, "array" | "map" | "set"> => ({
+  array: (length) => {
+    writeLength(state, star, length);
+  },
+  map: (pairs) => {
+    if (isTwo()) writeLength(state, star, pairs * 2);
+    else writeLength(state, 0x25, pairs);
+  },
+  set: (length) => {
+    writeLength(state, isTwo() ? star : 0x7e, length);
+  },
+});
 
 const takenFrom = (state: State): Pick<Replies, "written" | "cut" | "take" | "reuse" | "settle"> => ({
   written: () => state.base + state.at,

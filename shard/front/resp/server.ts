@@ -87,17 +87,15 @@ export const listenResp = async (options: RespOptions): Promise<RespListener> =>
     ...{ commands: 0, calls: createCalls(), errors: 0, connections: 0, rejected: 0 },
     ...{ inputBytes: 0, outputBytes: 0 },
   };
-  const place = (): Place => ({
-    ...{ standing: roles.standing(), index: topology() },
-    lag: () => lagOf(options),
-  });
+  const lag = (): ReturnType<Place["lag"]> => lagOf(options);
   const server: Server = {
     ...options,
     ...{ buffers: createReplyBuffers(), latency: createCommandLatency(), rates: createRates() },
     ...{ sessions, counters, scans: createScans(), startedAtMs: clock.nowMs(), port: () => port },
     execute: roles.execute,
-    redirection: (slot, isReadOnly) => redirect(place(), slot, isReadOnly),
-    plain: (isReadonly) => plainOf(place(), isReadonly),
+    redirection: (slot, isReadOnly) =>
+      redirect({ standing: roles.standing(), index: topology(), lag }, slot, isReadOnly),
+    plain: (isReadonly) => plainOf(roles.standing(), lag, isReadonly),
   };
   const receiver = createReceiver();
   const listener = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {

@@ -6,7 +6,7 @@ import type { Turn } from "../../turn.ts";
 import type { Batch } from "../../writer.ts";
 import { ReplyError } from "./command.ts";
 import { dispatch } from "./dispatch.ts";
-import { createHot, runHot, type Hot } from "./hot.ts";
+import { createHot, foresee, runHot, type Hot } from "./hot.ts";
 import { familyOf, type Family } from "./latency.ts";
 import type { Receiver } from "./receive.ts";
 import { createParser, ProtocolError, type Parser } from "./parser.ts";
@@ -159,7 +159,7 @@ const pump = (state: State): void => {
       return;
     }
     carryOut(state);
-  } while (state.isMore);
+  } while (hasMore(state));
 };
 
 const carryOut = (state: State): void => {
@@ -168,6 +168,8 @@ const carryOut = (state: State): void => {
   // Replies that wait for the disk wait in as much memory as they need.
   if (state.ends.length > 0) state.replies.settle();
 };
+
+const hasMore = ({ isMore }: State): boolean => isMore;
 
 /** What a batch may have to send before it ends: about what fits into the buffer that replies are written into. */
 const batchBytesMax = 48 * 1024;
@@ -182,11 +184,13 @@ const runBatch = (state: State, turn: Turn): boolean => {
   try {
     if (session.pending !== null && !answerPending(state, turn)) return false;
     while (!session.isClosing) {
+      if (hot.next >= hot.ahead.count) foresee(hot, parser);
       const count = parser.read();
       if (count === 0) return false;
       server.counters.commands++;
       const start = replies.written();
       const name = session.transaction === null ? runPlain(hot, parser, count) : null;
+      hot.next++;
       if (name !== null) session.lastCommand = name;
       else runAny(state, turn);
       server.counters.calls.count(session.lastCommand);
@@ -217,6 +221,8 @@ const hotOf = (state: State, turn: Turn): Hot => {
   const hot = (state.hot ??= createHot(turn, replies));
   const { slots, reads, writes } = server.plain(session.isReadonly);
   hot.turn = turn;
+  // Other bytes may lie there now.
+  hot.ahead.count = 0;
   hot.slots = slots;
   hot.reads = reads;
   hot.writes = writes;

@@ -302,3 +302,33 @@ test("a sought key that compaction may have moved is not there to be read any mo
     store.put(bytesOf("2"), null);
   });
 });
+
+test("keys are found, or not, as foresight or nobody said their hash", (t) => {
+  const store = createSmallStore();
+  const count = 64;
+  const names = Array.from({ length: count }, (_, i) => `key ${i}`);
+  for (const name of names.filter((_, i) => i % 3 > 0)) store.set(bytesOf(name), bytesOf(`of ${name}`), null);
+  const bytes = Buffer.from(names.join(""));
+  const ahead = {
+    ...{ bytes, count, froms: new Int32Array(count), tos: new Int32Array(count) },
+    ...{ slots: new Int32Array(count), hashes: new Int32Array(count) },
+  };
+  let at = 0;
+  for (const [i, name] of names.entries()) {
+    ahead.froms[i] = at;
+    ahead.tos[i] = at += name.length;
+    ahead.slots[i] = slotOf(bytesOf(name));
+  }
+  store.foresee(ahead);
+  for (const [i, name] of names.entries()) {
+    const [from = 0, to = 0] = [ahead.froms[i], ahead.tos[i]];
+    for (const hash of [ahead.hashes[i], undefined]) {
+      t.is(store.seekRange({ bytes, from, to, slot: slotOf(bytesOf(name)), hash }), i % 3 > 0);
+      if (i % 3 > 0) t.is(stringOf(store.value()), `of ${name}`);
+    }
+    if (i % 3 > 0) continue;
+    // A key that is not there is made of its part of the bytes.
+    store.put(bytesOf("new"), null);
+    t.is(stringOf(store.get(bytesOf(name))?.value), "new");
+  }
+});

@@ -105,3 +105,41 @@ test("mutated streams are read or refused, and hold no more than was sent", (t) 
     }),
   );
 });
+
+test("looking ahead finds the first arguments of what has come whole, and reads nothing", (t) => {
+  fc.assert(
+    fc.property(commands, fc.nat(400), (sent, cut) => {
+      const bytes = Buffer.concat(sent.map(encode));
+      const parser = createParser();
+      parser.feed(bytes, 0, Math.min(cut, bytes.length));
+      const ahead = {
+        ...{ bytes, count: 0 },
+        ...{ froms: new Int32Array(4), tos: new Int32Array(4) },
+      };
+      parser.foresee(ahead);
+      const found: Buffer[] = [];
+      while (parser.read() > 0) found.push(...parser.args().slice(1, 2));
+      for (let i = 0; i < ahead.count; i++)
+        t.deepEqual(bytes.subarray(ahead.froms[i], ahead.tos[i]), found[i]);
+      if (sent.every((args) => args.length > 1)) t.is(ahead.count, Math.min(found.length, 4));
+    }),
+  );
+});
+
+test("looking ahead at what is no command finds nothing, and ends", (t) => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.constantFrom("*2\r\n", "$3\r\n", "$-1\r\n", "$99999999999\r\n", "GET", "\r\n", "*"), {
+        maxLength: 30,
+      }),
+      (pieces) => {
+        const bytes = Buffer.from(pieces.join(""));
+        const parser = createParser();
+        parser.feed(bytes, 0, bytes.length);
+        const ahead = { bytes, count: 0, froms: new Int32Array(4), tos: new Int32Array(4) };
+        parser.foresee(ahead);
+        t.true(ahead.count <= 4 && ahead.tos.every((to) => to <= bytes.length));
+      },
+    ),
+  );
+});
