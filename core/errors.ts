@@ -28,6 +28,7 @@ export const errorCodes = {
   behind: "elsewhere",
   "try-again": "retry",
   "too-busy": "retry",
+  "volume-full": "retry",
   "no-topology": "retry",
   "no-owner": "retry",
   "shutting-down": "refresh",

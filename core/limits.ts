@@ -34,8 +34,6 @@ export const connectionsMax = 16_384;
 export const unsentBytesPerReaderMax = 8 * 1024 * 1024;
 /** While a reader copies, the walk waits as long as this much is unsent, so that heartbeats are never stuck behind it. */
 export const copyAheadBytesMax = 512 * 1024;
-/** Records a writer keeps so that a reader can resume after a cut: about 3 s at 20,000 writes/s of 140 bytes. */
-export const backlogBytesMax = 16 * 1024 * 1024;
 export const readersPerShardMax = 64;
 /** Reads that wait at one reader for a version it does not hold yet. */
 export const waitingReadsMax = 4096;
@@ -52,6 +50,8 @@ export const readersMax = 10_000;
 export const replyValueBytesMax = 3 * 1024 * 1024;
 /** Bytes of records or entries in one replication frame, unless a single one has more: about 2 ms of work at a reader. */
 export const replicationFrameBytesMax = 256 * 1024;
+/** Bytes of records that are written and sent as one piece, unless a single record has more. */
+export const logBatchBytesMax = 256 * 1024;
 /** Expired keys that an owner removes at once: less than a millisecond of work. */
 export const expiredPerTurnMax = 1000;
 /** Bytes of one RESP command: as much as a frame. */

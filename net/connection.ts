@@ -14,6 +14,9 @@ export type Connection = {
   readonly close: (reason?: EdisError) => void;
   /** Drops it at once. */
   readonly cut: () => void;
+  /** Nothing more is read from the peer until `resume`. */
+  readonly pause: () => void;
+  readonly resume: () => void;
   readonly isOpen: () => boolean;
   /** Address and port of the peer, for logs. */
   readonly remote: string;
@@ -33,14 +36,16 @@ export type Handlers = {
  */
 export const wrap = (socket: WebSocket, { remote, logger, pace }: WrapOptions): Wrapped => {
   let handlers: Handlers | undefined;
+  // Because the peer does not read; because the user wants it.
   let paused = false;
+  let held = false;
   const isOpen = (): boolean => socket.readyState === socket.OPEN;
 
   const flushed = (): void => {
     if (socket.bufferedAmount > 0) return;
     if (paused) {
       paused = false;
-      socket.resume();
+      if (!held) socket.resume();
     }
     handlers?.drained?.();
   };
@@ -70,6 +75,14 @@ export const wrap = (socket: WebSocket, { remote, logger, pace }: WrapOptions): 
     },
     cut: () => {
       socket.terminate();
+    },
+    pause: () => {
+      held = true;
+      socket.pause();
+    },
+    resume: () => {
+      held = false;
+      if (!paused) socket.resume();
     },
     isOpen,
     remote,

@@ -1,6 +1,7 @@
 import { version, type Epoch } from "../core/ids.ts";
-import type { Operation, Record } from "../core/record.ts";
+import type { Operation } from "../core/record.ts";
 import type { Holding } from "./holding.ts";
+import type { Journal } from "./journal.ts";
 import { apply, type Stored } from "./store/store.ts";
 import { touch, type Watches } from "./watches.ts";
 
@@ -9,24 +10,26 @@ export type Turn = {
   readonly holding: Holding;
   readonly epoch: Epoch;
   readonly wallMs: number;
-  /** What was written, in order. */
-  readonly records: Record[];
+  /** Takes what is written, in order. */
+  readonly journal: Journal;
+  /** The volume has no room: what would make it fuller is refused. */
+  readonly isFull: boolean;
   /** Hears of every key that is written. */
   readonly watches: Watches;
 };
 
-/** Carries out an operation and makes its record. Key and value are views that hold until the turn's records are taken. */
-export const write = (turn: Turn, operation: Operation): void => {
-  const { holding, epoch, records } = turn;
+/** Carries out an operation and makes its record. Key and value may be views: of the store, or of what a client sent. */
+export const write = ({ holding, epoch, journal, watches }: Turn, operation: Operation): void => {
   holding.version = version(holding.version + 1);
+  // The record first: what it is made of may be a view of the store.
+  holding.bytes += journal.add(epoch, holding.version, operation);
   apply(holding.store, operation);
-  records.push({ epoch, version: holding.version, operation });
-  touch(turn.watches, operation.key);
+  touch(watches, operation.key);
 };
 
 /**
- * What the key holds, unless it has expired. A copy: it goes into records and answers, which are made after the rest of the
- * turn may have changed the store.
+ * What the key holds, unless it has expired. A copy: it goes into answers, which are made after the rest of the turn may
+ * have changed the store.
  */
 export const live = ({ holding, wallMs }: Turn, key: Uint8Array): Stored | undefined => {
   const stored = holding.store.get(key);
