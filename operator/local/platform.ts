@@ -68,7 +68,7 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
     },
     apply: async (cluster, workload) => {
       await state.token(cluster);
-      if (cluster.storage.ephemeral && !workloads.has(keyOf(cluster))) await state.removeData(cluster);
+      if (cluster.spec.storage.ephemeral && !workloads.has(keyOf(cluster))) await state.removeData(cluster);
       const files = { token: state.tokenFile(cluster), data: state.dataFolder(cluster) };
       running().scale(cluster, workload, files);
       workloads.set(keyOf(cluster), workload);

@@ -67,7 +67,7 @@ export const seeds: readonly Uint8Array[] = [
   }),
   encodeMessage({
     kind: "report",
-    report: { ...ref, home: "reader", serving: { kind: "nothing" }, ...counts },
+    report: { ...ref, home: "reader", serving: { kind: "nothing" }, held: null, ...counts },
   }),
   encode([2, 1, 5, Buffer.from("k")]),
 ];
