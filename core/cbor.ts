@@ -13,7 +13,7 @@ const codec = {
   mapsAsObjects: true,
   tagUint8Array: false,
   variableMapSize: true,
-  int64AsType: "number",
+  int64AsNumber: true,
 } as const;
 const encoder = new Encoder(codec);
 const decoder = new Decoder(codec);

@@ -1,10 +1,15 @@
+import type { Epoch, Version } from "../../core/ids.ts";
 import type { Entry, Record } from "../../core/record.ts";
 
 /**
  * Records and entries as CBOR, byte for byte what core/record.ts makes of them, written straight into large slabs. The
  * bytes of records that follow one another lie side by side, so that a turn's records make one frame without a copy.
  */
-export type RecordEncoder = { readonly encode: (record: Record) => Uint8Array };
+export type RecordEncoder = {
+  readonly encode: (record: Record) => Uint8Array;
+  /** The record that an epoch begins at `version`. */
+  readonly encodeEpoch: (epoch: Epoch, version: Version) => Uint8Array;
+};
 
 const slabBytes = 256 * 1024;
 /** Opcode, two numbers, two headers and an instant. */
@@ -13,17 +18,27 @@ const overheadBytesMax = 48;
 export const createRecordEncoder = (): RecordEncoder => {
   let slab = Buffer.alloc(0);
   let at = 0;
+  const makeRoom = (size: number): void => {
+    if (slab.length - at >= size) return;
+    slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, size));
+    at = 0;
+  };
   return {
     encode: (record) => {
       const { operation } = record;
-      const size =
-        overheadBytesMax + operation.key.length + (operation.kind === "set" ? operation.value.length : 0);
-      if (slab.length - at < size) {
-        slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, size));
-        at = 0;
-      }
+      makeRoom(
+        overheadBytesMax + operation.key.length + (operation.kind === "set" ? operation.value.length : 0),
+      );
       const start = at;
       at = writeRecord(slab, start, record);
+      return slab.subarray(start, at);
+    },
+    encodeEpoch: (epoch, version) => {
+      makeRoom(overheadBytesMax);
+      const start = at;
+      slab[at++] = 0x83;
+      slab[at++] = 3;
+      at = writeNumber(slab, writeNumber(slab, at, epoch), version);
       return slab.subarray(start, at);
     },
   };

@@ -1,7 +1,14 @@
 import test from "ava";
 import fc from "fast-check";
 import { epoch, version } from "../../../core/ids.ts";
-import { decodeStreamed, encodeEntry, encodeRecord, type Entry, type Record } from "../../../core/record.ts";
+import {
+  decodeStreamed,
+  encodeEntry,
+  encodeEpoch,
+  encodeRecord,
+  type Entry,
+  type Record,
+} from "../../../core/record.ts";
 import { createRecordEncoder, encodeEntries } from "../../../shard/replication/recordEncoder.ts";
 
 const key = fc.uint8Array({ minLength: 1, maxLength: 300 });
@@ -29,6 +36,15 @@ test("records are encoded byte for byte as the core does", (t) => {
         encoded.map((bytes) => Buffer.from(bytes)),
         records.map((one) => Buffer.from(encodeRecord(one))),
       );
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("the beginning of an epoch is encoded byte for byte as the core does", (t) => {
+  fc.assert(
+    fc.property(number.map(epoch), number.map(version), (e, ver) => {
+      t.deepEqual(Buffer.from(createRecordEncoder().encodeEpoch(e, ver)), Buffer.from(encodeEpoch(e, ver)));
     }),
     { numRuns: 50 },
   );
