@@ -10,7 +10,9 @@ import {
   type Report,
   type ToClient,
 } from "../core/message.ts";
-import { decodeReplies, encodeRequests, type Result } from "../core/request.ts";
+import type { Result } from "../core/request.ts";
+import { decodeReplies } from "../core/requestDecoder.ts";
+import { encodeRequests } from "../core/requestEncoder.ts";
 import type { Member, Shard } from "../core/topology.ts";
 import type { Connection } from "../net/connection.ts";
 import { dial } from "../net/dial.ts";

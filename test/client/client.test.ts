@@ -4,7 +4,7 @@ import { systemClock } from "../../core/clock.ts";
 import { EdisError, type ErrorCode } from "../../core/errors.ts";
 import { epoch, revision } from "../../core/ids.ts";
 import { encodeMessage } from "../../core/message.ts";
-import { encodeReplies } from "../../core/request.ts";
+import { encodeReplies } from "../../core/requestEncoder.ts";
 import { connect, type Client, type ConnectOptions } from "../../client/index.ts";
 import { until } from "../support/net.ts";
 import { answer, at, obliging, refusing, startScripted, type ScriptedCluster } from "./scripted.ts";
