@@ -1,9 +1,5 @@
-<<<<<<< HEAD
-import { badMessage } from "./keyValue.ts";
-=======
 import { badMessage, endOf } from "./cbor.ts";
 import { keyBytesMax, valueBytesMax } from "./limits.ts";
->>>>>>> codec
 
 /**
  * Reads CBOR (RFC 8949) in place, item by item, for the frames of which there are millions: nothing is allocated, and
@@ -31,8 +27,6 @@ export const takeArray = (reader: CborReader, what: string): number => {
 /** Takes a byte string and gives its length; -1, and nothing is taken, where the next item is something else. */
 export const takeBytes = (reader: CborReader): number => takeString(reader, 2);
 
-<<<<<<< HEAD
-=======
 /** Takes a key, from `start` to `at`. */
 export const takeKey = (reader: CborReader): void => {
   const length = takeBytes(reader);
@@ -45,7 +39,6 @@ export const takeValue = (reader: CborReader): void => {
   if (length < 0 || length > valueBytesMax) throw badMessage(`a value is not 0 to ${valueBytesMax} bytes`);
 };
 
->>>>>>> codec
 /** Takes a text string as `takeBytes` does. */
 export const takeText = (reader: CborReader): number => takeString(reader, 3);
 
@@ -85,8 +78,6 @@ export const takeNumber = (reader: CborReader): number => {
   return first >= 0xf9 && first <= 0xfb ? takeFloat(reader, first) : NaN;
 };
 
-<<<<<<< HEAD
-=======
 /** Skips one item of any kind that nests no deeper than `depthMax`, and returns what is left of `itemsLeft` items. Throws `too-large` too. */
 export const skipItem = (reader: CborReader, depthMax: number, itemsLeft: number): number => {
   const { bytes } = reader;
@@ -98,7 +89,6 @@ export const skipItem = (reader: CborReader, depthMax: number, itemsLeft: number
   return room.left;
 };
 
->>>>>>> codec
 /** The first byte of the next item. */
 export const peek = ({ bytes, at }: CborReader): number => {
   const byte = bytes[at];

@@ -1,12 +1,5 @@
-<<<<<<< HEAD
-import { encode } from "./cbor.ts";
-import { EdisError } from "./errors.ts";
-import type { Epoch, Version } from "./ids.ts";
-import { badMessage } from "./keyValue.ts";
-=======
 import { badMessage, encode, tooLarge } from "./cbor.ts";
 import type { Epoch, Version } from "./ids.ts";
->>>>>>> codec
 import { frameBytesMax, recordsPerFrameMax } from "./limits.ts";
 import { createRecordCursor } from "./recordCursor.ts";
 
@@ -91,8 +84,3 @@ const entryIn = (frame: Uint8Array): Entry => ({
   value: frame.subarray(cursor.valueStart, cursor.valueEnd),
   expiresAtMs: cursor.expiresAtMs === 0 ? null : cursor.expiresAtMs,
 });
-<<<<<<< HEAD
-
-const tooLarge = (what: string): EdisError => new EdisError("too-large", `Cannot read the message: ${what}`);
-=======
->>>>>>> codec

@@ -2,7 +2,7 @@ import { version, type Epoch } from "../core/ids.ts";
 import type { Operation } from "../core/record.ts";
 import type { Holding } from "./holding.ts";
 import type { Journal } from "./journal.ts";
-import { apply, type Stored } from "./store/store.ts";
+import { apply, type KeyRange, type Stored } from "./store/store.ts";
 import { touch, type Watches } from "./watches.ts";
 
 /** What one event sees and changes: the newest state, at one instant. Whoever decides a write decides it in a turn. */
@@ -19,11 +19,16 @@ export type Turn = {
 };
 
 /** Carries out an operation and makes its record. Key and value may be views: of the store, or of what a client sent. */
-export const write = ({ holding, epoch, journal, watches }: Turn, operation: Operation): void => {
-  holding.version = version(holding.version + 1);
+export const write = (turn: Turn, operation: Operation): void => {
   // The record first: what it is made of may be a view of the store.
+  record(turn, operation);
+  apply(turn.holding.store, operation);
+};
+
+/** Makes the record of an operation that the store carries out besides. Key and value are what they were in it. */
+export const record = ({ holding, epoch, journal, watches }: Turn, operation: Operation): void => {
+  holding.version = version(holding.version + 1);
   holding.bytes += journal.add(epoch, holding.version, operation);
-  apply(holding.store, operation);
   touch(watches, operation.key);
 };
 
@@ -35,6 +40,15 @@ export const live = ({ holding, wallMs }: Turn, key: Uint8Array): Stored | undef
   const stored = holding.store.get(key);
   if (stored === undefined || hasExpired(stored.expiresAtMs, wallMs)) return undefined;
   return { value: new Uint8Array(stored.value), expiresAtMs: stored.expiresAtMs };
+};
+
+/**
+ * Looks a key up in the store, by where its bytes lie, and answers whether it is there and has not expired. What the store
+ * says of the sought key is good until something else is sought.
+ */
+export const seekLive = ({ holding, wallMs }: Turn, key: KeyRange): boolean => {
+  const { store } = holding;
+  return store.seekRange(key) && !hasExpired(store.expiresAtMs(), wallMs);
 };
 
 export const isThere = ({ holding, wallMs }: Turn, key: Uint8Array): boolean => {

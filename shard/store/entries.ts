@@ -80,15 +80,19 @@ export const valueOf = (entries: Entries, ref: number): Uint8Array => {
   return new Uint8Array(segmentOf(entries, ref).buffer, start, valueBytesOf(entries, ref));
 };
 
-export const hasKey = (entries: Entries, ref: number, key: Uint8Array): boolean => {
-  const { length } = key;
+export const hasKey = (
+  entries: Entries,
+  ref: number,
+  { bytes: key, from, to }: { readonly bytes: Uint8Array; readonly from: number; readonly to: number },
+): boolean => {
+  const length = to - from;
   const id = ref >>> entries.unitBits;
   const second = entries.words[id]?.[((ref & entries.unitMask) << 1) + 1] ?? 0;
   if ((second & keyMask) !== length) return false;
   const bytes = entries.bytes[id];
   if (bytes === undefined) return false;
   const start = (ref & entries.unitMask) * unitBytes + headerBytes + (second < 0 ? deadlineBytes : 0);
-  for (let i = 0; i < length; i++) if (bytes[start + i] !== key[i]) return false;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== key[from + i]) return false;
   return true;
 };
 

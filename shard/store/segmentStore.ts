@@ -15,9 +15,9 @@ import {
   type Deadlines,
 } from "./deadlines.ts";
 import * as layout from "./entries.ts";
-import { hashOf, type HashSeed } from "./hash.ts";
+import { hashOf, hashOfRange, type HashSeed } from "./hash.ts";
 import * as slots from "./slotIndex.ts";
-import type { Store } from "./store.ts";
+import type { KeyRange, Store } from "./store.ts";
 
 export type SegmentStoreOptions = {
   readonly seed: HashSeed;
@@ -44,6 +44,9 @@ type State = {
   /** What was sought: its pair (reference 0 where it is not there) and its key; null where that no longer holds. */
   readonly spot: slots.Spot;
   key: Uint8Array | null;
+  /** Where the key lies in it. */
+  keyFrom: number;
+  keyTo: number;
 };
 
 /** A store outside the JavaScript heap: entries (entries.ts), an index of slots (slotIndex.ts) and deadlines (deadlines.ts). */
@@ -77,6 +80,7 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
       dueEntries(deadlines, wallMs, max).map((ref) => layout.keyOf(entries, ref).slice()),
     walk: () => walk(state),
     seek: (key, slot) => seek(state, key, slot),
+    seekRange: (key) => seekRange(state, key),
     value: () => layout.valueOf(entries, there()),
     valueBytes: () => layout.valueBytesOf(entries, there()),
     copyValue: (target, at) => layout.copyValueOut(entries, there(), [target, at]),
@@ -126,14 +130,20 @@ const createState = ({
   });
   return {
     ...{ seed, slackBytes, entries, index, deadlines, slotBytes: new Float64Array(slotCount) },
-    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 }, key: null },
+    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 }, key: null, keyFrom: 0, keyTo: 0 },
   };
 };
 
-const seek = (state: State, key: Uint8Array, slot: number): boolean => {
+const seek = (state: State, key: Uint8Array, slot: Slot): boolean =>
+  seekRange(state, { bytes: key, from: 0, to: key.length, slot });
+
+const seekRange = (state: State, range: KeyRange): boolean => {
   const { index, spot, entries } = state;
-  const hash = hashOf(key, state.seed);
-  state.key = key;
+  const { slot } = range;
+  const hash = hashOfRange(range, state.seed);
+  state.key = range.bytes;
+  state.keyFrom = range.from;
+  state.keyTo = range.to;
   spot.slot = slot;
   spot.hash = hash;
   spot.ref = 0;
@@ -145,7 +155,7 @@ const seek = (state: State, key: Uint8Array, slot: number): boolean => {
   for (let at = slots.homeOf(hash, capacity); ;) {
     const ref = words[first + at * 2 + 1] ?? 0;
     if (ref === 0) return false;
-    if (words[first + at * 2] === hash && layout.hasKey(entries, ref, key)) {
+    if (words[first + at * 2] === hash && layout.hasKey(entries, ref, range)) {
       spot.ref = ref;
       spot.at = at;
       return true;
@@ -154,11 +164,18 @@ const seek = (state: State, key: Uint8Array, slot: number): boolean => {
   }
 };
 
-const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void => {
-  const { entries, index, deadlines, spot, key } = state;
+/** The sought key by itself. */
+const soughtKey = ({ key, keyFrom, keyTo }: State): Uint8Array => {
   check(key !== null, "a key was sought");
+  return keyFrom === 0 && keyTo === key.length ? key : key.subarray(keyFrom, keyTo);
+};
+
+const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void => {
+  const { entries, index, deadlines, spot } = state;
+  check(state.key !== null, "a key was sought");
   const before = spot.ref;
   if (before === 0) {
+    const key = soughtKey(state);
     spot.ref = layout.writeEntry(entries, { slot: spot.slot, key, value, expiresAtMs });
     slots.insert(index, spot);
     state.keys++;
@@ -167,6 +184,7 @@ const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void 
     count(state, spot.slot, value.length - layout.valueBytesOf(entries, before));
     if (replaceInPlace(state, value, expiresAtMs)) return;
     // The new one first: the value may be a view of the old one.
+    const key = soughtKey(state);
     spot.ref = layout.writeEntry(entries, { slot: spot.slot, key, value, expiresAtMs });
     slots.redirect(index, spot, spot.ref);
     free(state, before);

@@ -34,6 +34,8 @@ export type Store = {
    * takes a key. The key's bytes must not change before then. Answers whether it is there.
    */
   readonly seek: (key: Uint8Array, slot: Slot) => boolean;
+  /** The same of a key that is a part of `bytes`. The object itself may be changed afterwards, not the bytes. */
+  readonly seekRange: (key: KeyRange) => boolean;
   /** A view of the sought key's value. Throws where the key is not there, as the next two do. */
   readonly value: () => Uint8Array;
   readonly valueBytes: () => number;
@@ -62,6 +64,14 @@ export type Store = {
    * there is more to do. Without it, memory of what was deleted or replaced is never used again.
    */
   readonly compact: (bytesMax: number) => boolean;
+};
+
+/** A key: the bytes between `from` and `to`, and their slot. */
+export type KeyRange = {
+  readonly bytes: Uint8Array;
+  readonly from: number;
+  readonly to: number;
+  readonly slot: Slot;
 };
 
 export type Stored = { readonly value: Uint8Array; readonly expiresAtMs: number | null };

@@ -1,8 +1,14 @@
 import type { Socket } from "node:net";
 import { messageOf } from "../../../core/errors.ts";
 import { unsentBytesSoftMax } from "../../../core/limits.ts";
+import { check } from "../../../core/check.ts";
+import type { Turn } from "../../turn.ts";
 import type { Batch } from "../../writer.ts";
+import { ReplyError } from "./command.ts";
 import { dispatch } from "./dispatch.ts";
+import { createHot, runHot, type Hot } from "./hot.ts";
+import { familyOf, type Family } from "./latency.ts";
+import type { Receiver } from "./receive.ts";
 import { createParser, ProtocolError, type Parser } from "./parser.ts";
 import { createReplies, type Replies } from "./replies.ts";
 import type { Server } from "./server.ts";
@@ -44,6 +50,15 @@ type State = {
   readonly server: Server;
   readonly parser: Parser;
   readonly replies: Replies;
+  /** The same for every batch of the session; they are released in the order in which they ran. */
+  readonly batch: Batch;
+  hot: Hot | null;
+  /** Of the batch that ran last: whether there may be more to carry out, and what came first. */
+  isMore: boolean;
+  family: Family;
+  /** Of the batches that are not released: where their replies end, and since when they are carried out. */
+  readonly ends: number[];
+  readonly startsMs: number[];
   /** Replies up to here may be sent. */
   releasedTo: number;
   sentTo: number;
@@ -51,11 +66,22 @@ type State = {
   stalledSinceMs: number | null;
 };
 
-export const openSession = (socket: Socket, id: number, server: Server): Session => {
-  const { clock } = server;
+type Accepted = { readonly accepted: Socket; readonly receiver: Receiver };
+
+export const openSession = (
+  { accepted, receiver }: Accepted,
+  id: number,
+  server: Server,
+): readonly [Socket, Session] => {
   const parser = createParser();
-  const replies = createReplies();
-  const nowMs = clock.nowMs();
+  const replies = createReplies(server.buffers);
+  const socket = receiver.open(accepted, (bytes, from, end) => {
+    if (session.isClosing) return;
+    parser.feed(bytes, from, end);
+    pump(state);
+    parser.keep();
+  });
+  const nowMs = server.clock.nowMs();
   const session: Session = {
     id,
     address: `${socket.remoteAddress ?? "?"}:${socket.remotePort ?? 0}`,
@@ -75,17 +101,24 @@ export const openSession = (socket: Socket, id: number, server: Server): Session
       finish(state);
     },
   };
+  const batch: Batch = {
+    run: (turn) => {
+      state.isMore = runBatch(state, turn);
+      state.ends.push(replies.written());
+      state.startsMs.push(session.activeAtMs);
+    },
+    release: (isDurable) => {
+      release(state, isDurable);
+    },
+  };
   const state: State = {
-    ...{ socket, session, server, parser, replies },
+    ...{ socket, session, server, parser, replies, batch, hot: null },
+    ...{ isMore: false, family: "other", ends: [], startsMs: [] },
     ...{ releasedTo: 0, sentTo: 0, isPaused: false, stalledSinceMs: null },
   };
-  socket.on("data", (chunk: Buffer) => {
-    if (session.isClosing) return;
-    parser.feed(chunk);
-    pump(state);
-  });
   socket.on("drain", () => {
     state.stalledSinceMs = null;
+    if (socket.writableLength === 0) replies.reuse();
     goOn(state);
   });
   // What goes wrong with a socket ends it.
@@ -94,49 +127,49 @@ export const openSession = (socket: Socket, id: number, server: Server): Session
     session.isClosing = true;
     unwatchAll(session.watching);
   });
-  return session;
+  return [socket, session];
 };
 
 /** Carries out what has been read, batch after batch, as long as the client takes the replies. */
 const pump = (state: State): void => {
-  const { session, server, socket } = state;
-  let isMore = true;
-  while (isMore && !session.isClosing && !socket.destroyed) {
+  const { session, server, socket, batch } = state;
+  do {
+    if (session.isClosing || socket.destroyed) return;
     if (isFull(state)) {
       // It asks and does not read: neither is it read.
       state.isPaused = true;
       socket.pause();
       return;
     }
-    isMore = false;
-    let end = 0;
-    const batch: Batch = {
-      run: (turn) => {
-        isMore = runBatch(state, turn);
-        end = state.replies.written();
-      },
-      release: (isDurable) => {
-        release(state, isDurable, end);
-      },
-    };
+    state.isMore = false;
     server.execute(batch);
-  }
+    // Replies that wait for the disk wait in as much memory as they need.
+    if (state.ends.length > 0) state.replies.settle();
+  } while (state.isMore);
 };
 
+/** What a batch may have to send before it ends: about what fits into the buffer that replies are written into. */
+const batchBytesMax = 48 * 1024;
+
 /** Whether there may be more to carry out. */
-const runBatch = (state: State, turn: Parameters<Batch["run"]>[0]): boolean => {
+const runBatch = (state: State, turn: Turn): boolean => {
   const { session, server, parser, replies } = state;
-  const surroundings = { turn, reply: replies, session, server };
+  const hot = hotOf(state, turn);
+  const first = replies.written();
   session.activeAtMs = server.clock.nowMs();
+  let family: Family | null = null;
   try {
     while (!session.isClosing) {
-      const args = parser.next();
-      if (args === null) return false;
+      const count = parser.read();
+      if (count === 0) return false;
       server.counters.commands++;
       const start = replies.written();
-      dispatch(surroundings, args);
+      const name = session.transaction === null ? runPlain(hot, parser, count) : null;
+      if (name !== null) session.lastCommand = name;
+      else runAny(state, turn);
+      if (family === null) state.family = family = familyOf(session.lastCommand);
       if (session.answers !== "on") mute(session, replies, start);
-      if (replies.written() - state.sentTo > unsentBytesSoftMax) return true;
+      if (replies.written() - first > batchBytesMax) return true;
     }
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
@@ -146,21 +179,57 @@ const runBatch = (state: State, turn: Parameters<Batch["run"]>[0]): boolean => {
   return false;
 };
 
+const hotOf = (state: State, turn: Turn): Hot => {
+  const { session, server, replies } = state;
+  const hot = (state.hot ??= createHot(turn, replies));
+  const { slots, reads, writes } = server.plain(session.isReadonly);
+  hot.turn = turn;
+  hot.slots = slots;
+  hot.reads = reads;
+  hot.writes = writes;
+  return hot;
+};
+
+const runPlain = (hot: Hot, { command }: Parser, count: number): string | null => {
+  const start = hot.reply.written();
+  try {
+    return runHot(hot, command, count);
+  } catch (error) {
+    if (!(error instanceof ReplyError)) throw error;
+    // There was no room for the reply, and dispatch says so.
+    hot.reply.cut(start);
+    return null;
+  }
+};
+
+const runAny = (state: State, turn: Turn): void => {
+  const { session, server, parser, replies, hot } = state;
+  const { isReadonly } = session;
+  dispatch({ turn, reply: replies, session, server }, parser.args());
+  // What comes next may be served, or not any more.
+  if (session.isReadonly !== isReadonly && hot !== null) hotOf(state, turn);
+};
+
 const mute = (session: Session, replies: Replies, start: number): void => {
   replies.cut(start);
   if (session.answers === "skipNext") session.answers = "skipping";
   else if (session.answers === "skipping") session.answers = "on";
 };
 
-const release = (state: State, isDurable: boolean, end: number): void => {
+const release = (state: State, isDurable: boolean): void => {
+  const { session, server, socket } = state;
+  const end = state.ends.shift();
+  const startMs = state.startsMs.shift();
+  check(end !== undefined && startMs !== undefined, "a batch that ran is released once");
   if (!isDurable) {
     // What the replies say may not be so: an ended connection says just that.
-    state.socket.destroy();
+    socket.destroy();
     return;
   }
   state.releasedTo = end;
   flush(state);
-  if (state.session.isClosing) finish(state);
+  server.latency.record(state.family, server.clock.nowMs() - startMs);
+  if (session.isClosing) finish(state);
   else goOn(state);
 };
 
@@ -169,6 +238,7 @@ const goOn = (state: State): void => {
   if (!state.isPaused || isFull(state)) return;
   state.isPaused = false;
   pump(state);
+  state.parser.keep();
   if (!isFull(state)) state.socket.resume();
 };
 
