@@ -29,6 +29,7 @@ export const errorCodes = {
   "try-again": "retry",
   "too-busy": "retry",
   "volume-full": "retry",
+  "out-of-memory": "retry",
   "no-topology": "retry",
   "no-owner": "retry",
   "shutting-down": "refresh",

@@ -70,3 +70,7 @@ export const respReplyBytesMax = 64 * 1024 * 1024;
 export const respStalledMsMax = 60_000;
 /** What a store copies at once to bring entries together: about half a millisecond of work. */
 export const compactedBytesPerTurnMax = 256 * 1024;
+/** Keys that an owner evicts in one turn: some milliseconds of work. A turn's commands (64 KiB of them) rarely need more. */
+export const evictedPerTurnMax = 2000;
+/** How far beyond its maximum a shard goes while eviction goes on between turns: some of the largest commands. */
+export const memoryOvershootBytesMax = 16 * 1024 * 1024;

@@ -10,7 +10,7 @@ import {
   textBytesMax,
   topologyBytesMax,
 } from "./limits.ts";
-import { branded, bytesOf, count, ms, podRefFields, shardShape, text } from "./shape.ts";
+import { branded, bytesOf, count, ms, podRefFields, settingsShape, shardShape, text } from "./shape.ts";
 
 /**
  * The control messages: CBOR maps with a `kind`, one union per direction. (Requests, replies and records are arrays:
@@ -55,6 +55,7 @@ const topology = v.object({
   revision: branded(revision),
   mapVersion: branded(mapVersion),
   lagMsMax: ms,
+  settings: settingsShape,
   shards,
   members,
 });
@@ -68,6 +69,7 @@ const changeMessage = v.object({
     to: stamp,
     mapVersion: branded(mapVersion),
     lagMsMax: ms,
+    settings: settingsShape,
     shardCount: v.pipe(count, v.maxValue(shardsMax)),
     shards,
     members,

@@ -27,6 +27,8 @@ export type Config = {
   readonly node: string;
   readonly zone: string;
   readonly logLevel: string;
+  /** Whether the container's memory limit is for this process alone. */
+  readonly ownContainer: boolean;
   /** How long requests are still served after the signal to end. */
   readonly drainMs: number;
 };
@@ -61,6 +63,7 @@ export const readConfig = (
     data: optional(env, "EDIS_DATA", "/data"),
     node: optional(env, "EDIS_NODE", ""),
     zone: optional(env, "EDIS_ZONE", ""),
+    ownContainer: oneOf(env, "EDIS_OWN_CONTAINER", ["0", "1"], "0") === "1",
     logLevel: oneOf(env, "EDIS_LOG_LEVEL", logLevels, "info"),
     drainMs: integer(env, "EDIS_DRAIN_MS", { fallback: 1_000, max: drainMsMax }),
   };

@@ -7,6 +7,7 @@ import type { Counters } from "./counters.ts";
 import type { Held } from "./held.ts";
 import type { Journal } from "./journal.ts";
 import type { CopyWriter } from "./log/log.ts";
+import type { Usage } from "./memory.ts";
 import * as reading from "./reader.ts";
 import type { Publisher } from "./replication/publisher.ts";
 import { subscribe, type Subscriber } from "./replication/subscriber.ts";
@@ -45,6 +46,7 @@ export type RoleOptions = {
   readonly counters: Counters;
   readonly publisher: Publisher;
   readonly journal: Journal;
+  readonly usage: Usage;
   /** Info should hear of it at once. */
   readonly changed: () => void;
   /** A shard is held whole: what the volume has of others can go. */

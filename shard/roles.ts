@@ -1,12 +1,13 @@
 import { check } from "../core/check.ts";
 import { EdisError } from "../core/errors.ts";
-import { shardId, slotCount, version, type Epoch, type ShardId } from "../core/ids.ts";
-import { expiredPerTurnMax } from "../core/limits.ts";
+import { shardId, slotCount, type Epoch, type ShardId } from "../core/ids.ts";
+import { evictedPerTurnMax, expiredPerTurnMax } from "../core/limits.ts";
 import type { Member, TopologyIndex } from "../core/topology.ts";
 import { dutyOf, type Duty } from "./duty.ts";
 import type { Held } from "./held.ts";
 import { emptyHolding, type Holding } from "./holding.ts";
 import type { LogEvents } from "./log/log.ts";
+import { follow as followSettings, unlimited } from "./memory.ts";
 import { createReader } from "./reader.ts";
 import {
   connect,
@@ -21,6 +22,7 @@ import {
   type Writer,
 } from "./role.ts";
 import { slotSetOf, type Refusal, type SlotSet, type Standing } from "./route.ts";
+import { createShelf, type Shelf, type ShelfOptions } from "./shelf.ts";
 import type { Store } from "./store/store.ts";
 import type { Turn } from "./turn.ts";
 import { keepCompacting, keepExpiring } from "./upkeep.ts";
@@ -48,9 +50,10 @@ export type Roles = {
 
 export type RolesOptions = Omit<RoleOptions, "whole"> & {
   readonly createStore: () => Store;
-  /** Opens what the volume has of a shard, or makes room for it. */
-  readonly open: (shard: ShardId) => Promise<Held>;
+  readonly open: ShelfOptions["open"];
   readonly whole: (shard: ShardId) => void;
+  /** The memory limit of this process's own container; null where there is none. */
+  readonly containerBytes: number | null;
   /** The volume cannot be used: the process has to end. */
   readonly failed: (error: unknown) => void;
 };
@@ -63,9 +66,7 @@ type State = {
   index: TopologyIndex | null;
   slots: SlotSet;
   /** What is held while nothing is served from it. */
-  kept: Held | null;
-  /** The volume is being read or made ready: what the topology wants is done after that. */
-  isOpening: boolean;
+  readonly shelf: Shelf;
   isFull: boolean;
   isStopped: boolean;
   /** Records are in the journal, and go out at the end of this turn of the event loop. */
@@ -88,7 +89,13 @@ export const createRoles = (options: RolesOptions): Roles => {
   };
   const state: State = {
     ...{ options, roleOptions, role: { kind: "nothing" }, index: null, slots: new Uint8Array(slotCount) },
-    ...{ kept: null, isOpening: false, isFull: false, isStopped: false, isFlushDue: false },
+    shelf: createShelf({
+      ...options,
+      ready: () => {
+        become(state);
+      },
+    }),
+    ...{ isFull: false, isStopped: false, isFlushDue: false },
     ...{ nothing: null, activated: new Map() },
   };
   const cancels = [
@@ -105,10 +112,11 @@ export const createRoles = (options: RolesOptions): Roles => {
     held: () => heldBy(state),
     standing: () => standingOf(state),
     keep: (held) => {
-      state.kept = held;
+      state.shelf.put(held);
     },
     follow: (index) => {
       state.index = index;
+      followSettings(options.usage, index.topology.settings, options.containerBytes);
       become(state);
     },
     answer: (waiter, refused) => {
@@ -122,12 +130,12 @@ export const createRoles = (options: RolesOptions): Roles => {
       for (const cancel of cancels) cancel();
       leave(state);
       state.isStopped = true;
-      await state.kept?.log.close();
+      await state.shelf.close();
     },
   };
 };
 
-const heldBy = ({ role, kept }: State): Held | null => (role.kind === "nothing" ? kept : role.held);
+const heldBy = ({ role, shelf }: State): Held | null => (role.kind === "nothing" ? shelf.held() : role.held);
 
 /** Becomes what the newest topology wants. */
 const become = (state: State): void => {
@@ -213,7 +221,10 @@ const read = ({ options }: State, holding: Holding, batch: Batch): void => {
   const { journal, clock } = options;
   const before = holding.version;
   const { epoch } = holding;
-  const turn: Turn = { holding, epoch, wallMs: clock.wallMs(), journal, isFull: false, watches: new Map() };
+  const turn: Turn = {
+    ...{ holding, epoch, wallMs: clock.wallMs(), journal, isFull: false },
+    ...{ watches: new Map(), usage: unlimited(), evicted: 0 },
+  };
   batch.run(turn);
   check(holding.version === before, "only an owner writes");
   batch.release(true);
@@ -268,15 +279,15 @@ const own = (state: State, { shard, epoch }: Extract<Duty, { kind: "own" }>): vo
     logger.error({ shard, epoch }, "named owner of an epoch that was served before: not activated");
     return;
   }
-  const held = takeHeld(state, shard);
+  const held = state.shelf.take(shard);
   if (held === null) return;
   if (!held.holding.complete && held.log.newest() > 0) {
-    open(state, forget(held));
+    state.shelf.empty(held);
     return;
   }
   activated.set(shard, epoch);
   publisher.serve(held);
-  const writer = activate<Waiter>(held.holding, epoch, { journal, isFull });
+  const writer = activate<Waiter>(held.holding, epoch, { journal, isFull, usage: options.usage });
   state.role = { kind: "owner", held, writer };
   flush(state);
   options.whole(shard);
@@ -298,7 +309,7 @@ const follow = (state: State, { shard, source: wanted }: Extract<Duty, { kind: "
     stepReader(roleOptions, following, { kind: "sourceGone" });
   } else {
     leave(state);
-    const held = takeHeld(state, shard);
+    const held = state.shelf.take(shard);
     if (held === null) return;
     const reader = createReader<Waiter>(held.holding, clock.nowMs());
     following = {
@@ -323,7 +334,7 @@ const leave = (state: State): void => {
   if (role.kind === "nothing") return;
   flush(state);
   state.role = { kind: "nothing" };
-  state.kept = role.held;
+  state.shelf.put(role.held);
   options.publisher.stop(
     new EdisError("not-serving", "Cannot go on with this copy: this process serves it no longer"),
   );
@@ -344,56 +355,19 @@ const leave = (state: State): void => {
   }
 };
 
-/** What is held of the shard; null while it has to be found on the volume first. */
-const takeHeld = (state: State, shard: ShardId): Held | null => {
-  const { kept, options } = state;
-  if (state.isOpening) return null;
-  if (kept?.holding.shard === shard) {
-    state.kept = null;
-    return kept;
-  }
-  state.kept = null;
-  open(
-    state,
-    (kept?.log.close() ?? Promise.resolve()).then(() => options.open(shard)),
-  );
-  return null;
-};
-
-/** Goes on with what the topology wants once the volume is ready for it. */
-const open = (state: State, opened: Promise<Held>): void => {
-  state.isOpening = true;
-  opened.then(
-    (held) => {
-      state.isOpening = false;
-      state.kept = held;
-      if (state.isStopped) void held.log.close();
-      else become(state);
-    },
-    (error: unknown) => {
-      state.options.failed(error);
-    },
-  );
-};
-
-/** Lets a part of a copy go, so that a shard can begin empty. */
-const forget = async (held: Held): Promise<Held> => {
-  const { holding, log } = held;
-  holding.store.clear();
-  Object.assign(holding, emptyHolding(holding.shard, holding.store));
-  await log.beginCopy({ version: version(0) }).finish();
-  return held;
-};
-
 const expire = (state: State): { readonly isMore: boolean } => {
   const { role, options } = state;
-  if (role.kind !== "owner") return { isMore: false };
+  if (role.kind === "nothing") return { isMore: false };
   const { holding } = role.held;
+  holding.store.tick(Math.floor(options.clock.nowMs() / 1000));
+  if (role.kind !== "owner") return { isMore: false };
   const before = holding.version;
   write(state, role.writer, { kind: "expire", wallMs: options.clock.wallMs() });
   const removed = holding.version - before;
   options.counters.expiredKeys += removed;
-  return { isMore: removed === expiredPerTurnMax };
+  write(state, role.writer, { kind: "evict", wallMs: options.clock.wallMs() });
+  const isOver = holding.version - before - removed >= evictedPerTurnMax;
+  return { isMore: removed === expiredPerTurnMax || isOver };
 };
 
 const isSameSource = (a: Member | null, b: Member | null): boolean =>

@@ -6,12 +6,14 @@ import type { Address } from "../core/topology.ts";
 import { serveHttp } from "../net/http.ts";
 import { listen, type Admission, type Listener } from "../net/listen.ts";
 import type { Config } from "./config.ts";
+import { containerBytes } from "./container.ts";
 import { createCounters } from "./counters.ts";
 import { createFront, type Front } from "./front/front.ts";
 import { listenResp } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
 import { createJournal } from "./journal.ts";
+import { unlimited } from "./memory.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
@@ -42,6 +44,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const { home, clusterId, token } = config;
   const self = { pod: config.pod, incarnation };
   const counters = createCounters();
+  const usage = unlimited();
   let leaving = false;
 
   const publisher = createPublisher({ clock, logger, counters });
@@ -49,6 +52,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
   const roles: Roles = createRoles({
     ...{ clusterId, self, home, token, clock, random, logger, counters, publisher, createStore, failed },
+    ...{ usage, containerBytes: config.ownContainer ? containerBytes() : null },
     journal: createJournal(),
     open: (shard) => volume.open(shard),
     whole: (shard) => {
@@ -60,7 +64,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   });
   const volume = createVolume({
     ...{ folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
-    fsync: () => "everysec",
+    fsync: () => topology.current()?.topology.settings.fsync ?? "everysec",
   });
   const report = (): Report =>
     reportOf({ ...self, home, leaving }, roles, {

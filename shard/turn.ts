@@ -2,6 +2,7 @@ import { version, type Epoch } from "../core/ids.ts";
 import type { Operation } from "../core/record.ts";
 import type { Holding } from "./holding.ts";
 import type { Journal } from "./journal.ts";
+import type { Usage } from "./memory.ts";
 import { apply, type KeyRange, type Stored } from "./store/store.ts";
 import { touch, type Watches } from "./watches.ts";
 
@@ -16,6 +17,9 @@ export type Turn = {
   readonly isFull: boolean;
   /** Hears of every key that is written. */
   readonly watches: Watches;
+  readonly usage: Usage;
+  /** Keys evicted so far. */
+  evicted: number;
 };
 
 /** Carries out an operation and makes its record. Key and value may be views: of the store, or of what a client sent. */
@@ -40,6 +44,18 @@ export const live = ({ holding, wallMs }: Turn, key: Uint8Array): Stored | undef
   const stored = holding.store.get(key);
   if (stored === undefined || hasExpired(stored.expiresAtMs, wallMs)) return undefined;
   return { value: new Uint8Array(stored.value), expiresAtMs: stored.expiresAtMs };
+};
+
+/** The same for who only reads: counted. */
+export const look = (turn: Turn, key: Uint8Array): Stored | undefined => {
+  const stored = live(turn, key);
+  countLook(turn, stored !== undefined);
+  return stored;
+};
+
+export const countLook = ({ usage }: Turn, isThere: boolean): void => {
+  if (isThere) usage.hits++;
+  else usage.misses++;
 };
 
 /**

@@ -3,9 +3,10 @@ import { expiredPerTurnMax, replyValueBytesMax } from "../core/limits.ts";
 import type { Condition, Expiry, Request, Result } from "../core/request.ts";
 import type { Holding } from "./holding.ts";
 import type { Journal } from "./journal.ts";
+import { evict, makeRoom, unlimited, type Usage } from "./memory.ts";
 import { historyUpTo, historyWith } from "./replication/history.ts";
 import { refusal, type Refusal } from "./route.ts";
-import { isThere, live, remove, write, type Turn } from "./turn.ts";
+import { isThere, live, look, remove, write, type Turn } from "./turn.ts";
 import { touchAll, type Watches } from "./watches.ts";
 
 /**
@@ -27,6 +28,7 @@ export type Writer<To> = {
   waiting: Waiting<To>[];
   /** Who wants to hear of writes; ends with the epoch. */
   readonly watches: Watches;
+  readonly usage: Usage;
 };
 type Waiting<To> = { readonly through: Version; readonly answer: Answer<To> };
 type Answer<To> =
@@ -53,6 +55,8 @@ export type WriterEvent<To> =
   | { readonly kind: "execute"; readonly batch: Batch; readonly wallMs: number }
   /** Time went on: keys may have expired. */
   | { readonly kind: "expire"; readonly wallMs: number }
+  /** More is held than may be: keys are evicted. */
+  | { readonly kind: "evict"; readonly wallMs: number }
   | { readonly kind: "durable"; readonly through: Version }
   /** The volume is full, or has room again. */
   | { readonly kind: "room"; readonly isThere: boolean }
@@ -70,8 +74,9 @@ export type WriterEffect<To> =
 export const activate = <To>(
   holding: Holding,
   epoch: Epoch,
-  { journal, isFull }: { readonly journal: Journal; readonly isFull: boolean },
+  around: { readonly journal: Journal; readonly isFull: boolean; readonly usage?: Usage },
 ): Writer<To> => {
+  const { journal, isFull, usage = unlimited() } = around;
   if (!holding.complete) {
     holding.store.clear();
     holding.version = version(0);
@@ -84,7 +89,7 @@ export const activate = <To>(
   holding.version = version(holding.version + 1);
   holding.bytes += journal.begin(epoch, holding.version);
   holding.complete = true;
-  return { holding, epoch, journal, isFull, durable, waiting: [], watches: new Map() };
+  return { holding, epoch, journal, isFull, durable, waiting: [], watches: new Map(), usage };
 };
 
 export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly WriterEffect<To>[] => {
@@ -95,6 +100,8 @@ export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly W
       return execute(writer, event);
     case "expire":
       return expire(writer, event.wallMs);
+    case "evict":
+      return evictSome(writer, event.wallMs);
     case "durable":
       return acknowledge(writer, event.through);
     case "room":
@@ -127,9 +134,10 @@ const execute = <To>(
   return settle(writer, before, { kind: "release", batch, isDurable: true });
 };
 
-const turnOf = <To>({ holding, epoch, journal, watches, isFull }: Writer<To>, wallMs: number): Turn => ({
-  ...{ holding, epoch, wallMs, journal, watches, isFull },
-});
+const turnOf = <To>(writer: Writer<To>, wallMs: number): Turn => {
+  const { holding, epoch, journal, watches, isFull, usage } = writer;
+  return { holding, epoch, wallMs, journal, watches, isFull, usage, evicted: 0 };
+};
 
 const settle = <To>(writer: Writer<To>, before: Version, answer: Answer<To>): readonly WriterEffect<To>[] => {
   const through = writer.holding.version;
@@ -165,6 +173,13 @@ const takeRoom = <To>(writer: Writer<To>, isThere: boolean): readonly WriterEffe
   return cut.map(({ answer }) => unknown(answer));
 };
 
+const evictSome = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<To>[] => {
+  if (writer.isFull) return [];
+  const before = writer.holding.version;
+  evict(turnOf(writer, wallMs));
+  return writer.holding.version === before ? [] : [{ kind: "written" }];
+};
+
 const unknown = <To>(answer: Answer<To>): Answer<To> => {
   switch (answer.kind) {
     case "reply":
@@ -189,13 +204,13 @@ const answer = (turn: FrameTurn, request: Request): Result => {
     case "get":
       return get(turn, request);
     case "set":
-      return set(turn, request);
+      return makeRoom(turn) ? set(turn, request) : outOfMemory(turn);
     case "delete": {
       const existed = remove(turn, request.key);
       return { kind: "deleted", existed, ...placeOf(turn) };
     }
     case "increment":
-      return increment(turn, request);
+      return makeRoom(turn) ? increment(turn, request) : outOfMemory(turn);
   }
 };
 
@@ -207,10 +222,18 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
       `Cannot read at (${read.epoch}, ${read.version}): this owner stands at (${epoch}, ${holding.version}); fetch the topology again`,
     );
   }
-  const stored = live(turn, key);
+  const stored = look(turn, key);
   turn.valueBytesLeft -= stored?.value.length ?? 0;
   if (turn.valueBytesLeft < 0) return repliesTooLarge();
   return { kind: "value", value: stored?.value ?? null, lagMs: 0, ...placeOf(turn) };
+};
+
+const outOfMemory = ({ usage, holding }: Turn): Refusal => {
+  usage.refusedWrites++;
+  return refusal(
+    "out-of-memory",
+    `Cannot write: this shard holds ${holding.store.usedBytes()} bytes, the maximum is ${usage.maxBytes}; delete keys, or raise memory.max of the ShardCluster`,
+  );
 };
 
 /** The answer to a get whose value does not fit into the frame of replies any more. */

@@ -8,13 +8,16 @@ import {
   changeDeadline,
   clearDeadlines,
   createDeadlines,
+  deadlineBytes,
   dueEntries,
+  heldByDeadlines,
   moveDeadline,
   removeDeadline,
   usualChunkBits,
   type Deadlines,
 } from "./deadlines.ts";
 import * as layout from "./entries.ts";
+import { createAges, drawOf, idleOf, moveHand, victimOf, type Ages } from "./eviction.ts";
 import { hashOf, hashOfRange, type HashSeed } from "./hash.ts";
 import * as slots from "./slotIndex.ts";
 import type { KeyRange, Store } from "./store.ts";
@@ -37,6 +40,7 @@ type State = {
   readonly entries: layout.Entries;
   readonly index: slots.SlotIndex;
   readonly deadlines: Deadlines;
+  readonly ages: Ages;
   /** Bytes of keys and values, by slot. */
   readonly slotBytes: Float64Array;
   keys: number;
@@ -62,7 +66,7 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
       seek(state, key, slotOf(key))
         ? { value: layout.valueOf(entries, spot.ref), expiresAtMs: layout.instantOf(entries, spot.ref) }
         : undefined,
-    expiryOf: (key) => (seek(state, key, slotOf(key)) ? layout.instantOf(entries, spot.ref) : undefined),
+    expiryOf: (key) => (find(state, key, slotOf(key)) ? layout.instantOf(entries, spot.ref) : undefined),
     set: (key, value, expiresAtMs) => {
       seek(state, key, slotOf(key));
       put(state, value, expiresAtMs);
@@ -96,9 +100,16 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
       dropSlot(state, slot);
     },
     expiring: () => deadlines.count,
+    tick: (seconds) => {
+      moveHand(state, seconds, state.keys);
+    },
+    idleSeconds: (key) => (find(state, key, slotOf(key)) ? idleOf(state, spot.ref) : undefined),
+    draw: () => copyOfKey(state, drawOf(state, state.keys)),
+    victim: (eviction) => copyOfKey(state, victimOf(state, eviction, state.keys)),
+    usedBytes: () => usedBytes(state),
     memory: () => ({
-      heldBytes: entries.heldBytes + index.arena.heldBytes,
-      liveBytes: (entries.liveUnits + index.arena.liveUnits) * unitBytes,
+      heldBytes: entries.heldBytes + index.arena.heldBytes + heldByDeadlines(deadlines),
+      liveBytes: usedBytes(state),
       deadBytes: (entries.deadUnits + index.arena.deadUnits) * unitBytes,
     }),
     compact: (bytesMax) => {
@@ -118,8 +129,9 @@ const createState = ({
   const index = slots.createSlotIndex(unitBits);
   const moving: slots.Spot = { slot: 0, hash: 0, ref: 0, at: 0 };
   const entries: layout.Entries = layout.createEntries(unitBits, (from, to) => {
-    moving.slot = layout.slotOfEntry(entries, to);
-    moving.hash = hashOf(layout.keyOf(entries, to), seed);
+    const key = layout.keyOf(entries, to);
+    moving.slot = slotOf(key);
+    moving.hash = hashOf(key, seed);
     moving.ref = from;
     slots.locate(index, moving);
     slots.redirect(index, moving, to);
@@ -130,14 +142,31 @@ const createState = ({
   });
   return {
     ...{ seed, slackBytes, entries, index, deadlines, slotBytes: new Float64Array(slotCount) },
+    ages: createAges(seed.low ^ seed.high),
     ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 }, key: null, keyFrom: 0, keyTo: 0 },
   };
 };
 
-const seek = (state: State, key: Uint8Array, slot: Slot): boolean =>
-  seekRange(state, { bytes: key, from: 0, to: key.length, slot });
+const usedBytes = ({ entries, index, deadlines }: State): number =>
+  (entries.liveUnits + index.arena.liveUnits) * unitBytes + deadlines.count * deadlineBytes;
 
+const copyOfKey = ({ entries }: State, ref: number): Uint8Array | undefined =>
+  ref === 0 ? undefined : layout.keyOf(entries, ref).slice();
+
+const rangeOf = (key: Uint8Array, slot: Slot): KeyRange => ({ bytes: key, from: 0, to: key.length, slot });
+
+const seek = (state: State, key: Uint8Array, slot: Slot): boolean => seekRange(state, rangeOf(key, slot));
+
+const find = (state: State, key: Uint8Array, slot: Slot): boolean => findRange(state, rangeOf(key, slot));
+
+/** Finds the key; that is a use of it. */
 const seekRange = (state: State, range: KeyRange): boolean => {
+  const isThere = findRange(state, range);
+  if (isThere) layout.use(state.entries, state.spot.ref, state.ages.now);
+  return isThere;
+};
+
+const findRange = (state: State, range: KeyRange): boolean => {
   const { index, spot, entries } = state;
   const { slot } = range;
   const hash = hashOfRange(range, state.seed);
@@ -171,12 +200,12 @@ const soughtKey = ({ key, keyFrom, keyTo }: State): Uint8Array => {
 };
 
 const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void => {
-  const { entries, index, deadlines, spot } = state;
+  const { entries, index, deadlines, spot, ages } = state;
   check(state.key !== null, "a key was sought");
   const before = spot.ref;
   if (before === 0) {
     const key = soughtKey(state);
-    spot.ref = layout.writeEntry(entries, { slot: spot.slot, key, value, expiresAtMs });
+    spot.ref = layout.writeEntry(entries, { usedAt: ages.now, key, value, expiresAtMs });
     slots.insert(index, spot);
     state.keys++;
     count(state, spot.slot, key.length + value.length);
@@ -185,7 +214,7 @@ const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void 
     if (replaceInPlace(state, value, expiresAtMs)) return;
     // The new one first: the value may be a view of the old one.
     const key = soughtKey(state);
-    spot.ref = layout.writeEntry(entries, { slot: spot.slot, key, value, expiresAtMs });
+    spot.ref = layout.writeEntry(entries, { usedAt: ages.now, key, value, expiresAtMs });
     slots.redirect(index, spot, spot.ref);
     free(state, before);
   }
@@ -279,7 +308,7 @@ function* walkSlot(state: State, slot: Slot): Iterator<Entry, undefined> {
     const width = Math.ceil((hashRange / (index.capacities[slot] ?? 1)) * walkedAtOnce);
     const until = Math.min(from + width, hashRange);
     for (const key of keysBetween(state, slot, { from, until })) {
-      if (!seek(state, key, slot)) continue;
+      if (!find(state, key, slot)) continue;
       yield {
         key,
         value: layout.valueOf(entries, spot.ref),

@@ -9,6 +9,7 @@ import type { Home, Member, MemberState, Topology } from "../../core/topology.ts
 import type { Connection } from "../../net/connection.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { silent } from "../support/net.ts";
+import { usualSettings } from "../../core/settings.ts";
 
 /** A pod that answers what its script says: for what a sound shard never does, or does only by chance. */
 export type ScriptedPod = {
@@ -72,6 +73,7 @@ export const startScripted = async (readers: number): Promise<ScriptedCluster> =
       revision: revision(1),
       mapVersion: mapVersion(1),
       lagMsMax: 1000,
+      settings: usualSettings,
       shards: [],
       members: [],
     },

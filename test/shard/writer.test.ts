@@ -1,7 +1,7 @@
 import test from "ava";
 import fc from "fast-check";
 import { epoch, shardId, version } from "../../core/ids.ts";
-import { decodeStreamed, type Record } from "../../core/record.ts";
+import type { Record } from "../../core/record.ts";
 import type { Condition, Expiry, Request, Result } from "../../core/request.ts";
 import { emptyHolding, type Holding } from "../../shard/holding.ts";
 import { createJournal } from "../../shard/journal.ts";
@@ -9,6 +9,7 @@ import { apply } from "../../shard/store/store.ts";
 import { write } from "../../shard/turn.ts";
 import { watch } from "../../shard/watches.ts";
 import { activate, step, type Batch, type Writer, type WriterEffect } from "../../shard/writer.ts";
+import { takenRecords } from "../support/shardRecords.ts";
 import { createSmallStore } from "../support/shardStore.ts";
 import { bytesOf, stringOf } from "../support/shardBytes.ts";
 import { get, increment, remove, session, set, textOf } from "../support/shardClient.ts";
@@ -21,12 +22,7 @@ const begun = (holding: Holding, e: number): Writer<number> => {
   writer.journal.take();
   return writer;
 };
-/** What the journal has got since it was last asked. */
-const taken = ({ journal }: Writer<number>): readonly Record[] =>
-  journal
-    .take()
-    .flatMap(({ bytes }) => decodeStreamed(bytes.subarray(0)))
-    .flatMap((item) => (item.kind === "record" ? [item.record] : []));
+const taken = ({ journal }: Writer<number>): readonly Record[] => takenRecords(journal);
 
 const ask = (
   writer: Writer<number>,

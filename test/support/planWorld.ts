@@ -15,6 +15,8 @@ export const clusterOf = (writers: number, readers: number, name = "demo"): Shar
     image: "",
     reads: { lagMsMax: 2000 },
     storage: { ephemeral: true },
+    durability: { fsync: "everysec" },
+    memory: { max: "", eviction: "noeviction" },
     template: {
       labels: {},
       annotations: {},

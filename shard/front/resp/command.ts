@@ -18,9 +18,18 @@ export type Command = {
   readonly subcommands?: ReadonlyMap<string, Command>;
 };
 
-/** `write` needs the owner; `readonly` may be asked of a reader; `immediate` is not queued in a transaction. */
+/** `write` needs the owner; `readonly` may be asked of a reader; `denyoom` may let the store grow; `immediate` is not queued in a transaction. */
 export type Flag =
-  "write" | "readonly" | "fast" | "admin" | "loading" | "stale" | "noscript" | "immediate" | "random";
+  | "write"
+  | "denyoom"
+  | "readonly"
+  | "fast"
+  | "admin"
+  | "loading"
+  | "stale"
+  | "noscript"
+  | "immediate"
+  | "random";
 
 /** Positions of the first and last key (negative: from the end), and the distance between two. */
 export type Keys = { readonly first: number; readonly last: number; readonly step: number };

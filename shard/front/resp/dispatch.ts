@@ -3,6 +3,7 @@ import { echoed, option, ReplyError, wrongArity, type Call, type Command } from 
 import { textOf } from "./numbers.ts";
 import { commands } from "./commands/table.ts";
 import { checkServed, slotOfKeys } from "./redirectKeys.ts";
+import { checkRoom } from "./room.ts";
 import type { Session } from "./session.ts";
 import { abort, queue, unwatchAll } from "./transaction.ts";
 
@@ -18,6 +19,7 @@ export const dispatch = (surroundings: Surroundings, args: readonly Buffer[]): v
     const command = lookUp(args);
     session.lastCommand = command.name;
     checkServed(surroundings, command, slotOfKeys(command, args));
+    checkRoom(surroundings, command);
     if (session.transaction !== null && !command.flags.includes("immediate")) {
       queue(session.transaction, command, args);
       reply.simple("QUEUED");

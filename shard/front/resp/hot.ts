@@ -2,7 +2,8 @@ import { slot, type Slot } from "../../../core/ids.ts";
 import { keyBytesMax } from "../../../core/limits.ts";
 import { slotOfRange } from "../../../core/slot.ts";
 import type { SlotSet } from "../../route.ts";
-import { record, seekLive, type Turn } from "../../turn.ts";
+import { makeRoom } from "../../memory.ts";
+import { countLook, record, seekLive, type Turn } from "../../turn.ts";
 import { parseLength } from "./numbers.ts";
 import type { RawCommand } from "./parser.ts";
 import type { Replies } from "./replies.ts";
@@ -143,13 +144,20 @@ const get = (hot: Hot, command: RawCommand): boolean => {
   return true;
 };
 
-const answerSought = ({ turn, key, reply }: Hot): void => {
-  if (seekLive(turn, key)) reply.sought(turn.holding.store);
+const answerSought = (hot: Hot): void => {
+  const { turn, reply } = hot;
+  if (seekCounted(hot)) reply.sought(turn.holding.store);
   else reply.null();
 };
 
+const seekCounted = ({ turn, key }: Hot): boolean => {
+  const isThere = seekLive(turn, key);
+  countLook(turn, isThere);
+  return isThere;
+};
+
 const set = (hot: Hot, command: RawCommand): boolean => {
-  if (!hot.writes || !pointAtServed(hot, command, 1)) return false;
+  if (!hot.writes || !pointAtServed(hot, command, 1) || !makeRoom(hot.turn)) return false;
   put(hot, argument(command, 2), null);
   hot.reply.ok();
   return true;
@@ -173,7 +181,7 @@ const setEx = (hot: Hot, command: RawCommand): boolean => {
   const { bytes, start, offsets } = command;
   const seconds = parseLength(bytes, start + (offsets[4] ?? 0), start + (offsets[5] ?? 0)) ?? 0;
   if (seconds <= 0 || seconds > plainSecondsMax) return false;
-  if (!hot.writes || !pointAtServed(hot, command, 1)) return false;
+  if (!hot.writes || !pointAtServed(hot, command, 1) || !makeRoom(hot.turn)) return false;
   put(hot, argument(command, 3), hot.turn.wallMs + seconds * 1000);
   hot.reply.ok();
   return true;
@@ -189,8 +197,8 @@ const mGet = (hot: Hot, command: RawCommand, count: number): boolean => {
 const mSet = (hot: Hot, command: RawCommand, count: number): boolean => {
   const isPaired = count > 2 && count % 2 === 1;
   if (!isPaired || !hot.writes || !areServed(hot, command, { count, step: 2 })) return false;
-  for (let i = 1; i < count; i += 2)
-    if (pointAt(hot, command, i)) put(hot, argument(command, i + 1), null);
+  if (!makeRoom(hot.turn)) return false;
+  for (let i = 1; i < count; i += 2) if (pointAt(hot, command, i)) put(hot, argument(command, i + 1), null);
   hot.reply.ok();
   return true;
 };
@@ -198,7 +206,7 @@ const mSet = (hot: Hot, command: RawCommand, count: number): boolean => {
 const exists = (hot: Hot, command: RawCommand, count: number): boolean => {
   if (count < 2 || !hot.reads || !areServed(hot, command, { count, step: 1 })) return false;
   let found = 0;
-  for (let i = 1; i < count; i++) if (pointAt(hot, command, i) && seekLive(hot.turn, hot.key)) found++;
+  for (let i = 1; i < count; i++) if (pointAt(hot, command, i) && seekCounted(hot)) found++;
   hot.reply.integer(found);
   return true;
 };
@@ -222,7 +230,7 @@ const del = (hot: Hot, command: RawCommand, count: number): boolean => {
 const plainDigitsMax = 15;
 
 const increment = (hot: Hot, command: RawCommand, by: 1 | -1): boolean => {
-  if (!hot.writes || !pointAtServed(hot, command, 1)) return false;
+  if (!hot.writes || !pointAtServed(hot, command, 1) || !makeRoom(hot.turn)) return false;
   const { turn, key, reply } = hot;
   const { store } = turn.holding;
   let before = 0;
@@ -244,8 +252,8 @@ const seconds = (ms: number): number => Math.floor((ms + 500) / 1000);
 
 const timeToLive = (hot: Hot, command: RawCommand, inMs: boolean): boolean => {
   if (!hot.reads || !pointAtServed(hot, command, 1)) return false;
-  const { turn, key, reply } = hot;
-  if (!seekLive(turn, key)) {
+  const { turn, reply } = hot;
+  if (!seekCounted(hot)) {
     reply.integer(-2);
     return true;
   }

@@ -130,7 +130,7 @@ const find = (value: Uint8Array, bit: 0 | 1, { from, to }: Range): number => {
 };
 
 export const bits: readonly Command[] = [
-  command(["setbit", 4, one], ["write"], setBit),
+  command(["setbit", 4, one], ["write", "denyoom"], setBit),
   command(["getbit", 3, one], ["readonly", "fast"], getBit),
   command(["bitcount", -2, one], ["readonly"], bitCount),
   command(["bitpos", -3, one], ["readonly"], bitPos),

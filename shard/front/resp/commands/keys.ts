@@ -142,7 +142,7 @@ export const keys: readonly Command[] = [
   command(["type", 2, one], ["readonly", "fast"], type),
   command(["rename", 3, two], ["write"], rename),
   command(["renamenx", 3, two], ["write", "fast"], renameNx),
-  command(["copy", -3, two], ["write"], copy),
+  command(["copy", -3, two], ["write", "denyoom"], copy),
   container("object", [
     command(["object|encoding", 3, second], ["readonly"], encoding),
     command(["object|freq", 3, second], ["readonly"], frequency),
