@@ -51,7 +51,7 @@ export const replyValueBytesMax = 3 * 1024 * 1024;
 /** Bytes of records or entries in one replication frame, unless a single one has more: about 2 ms of work at a reader. */
 export const replicationFrameBytesMax = 256 * 1024;
 /** Bytes of records that are written and sent as one piece, unless a single record has more. */
-export const logBatchBytesMax = 256 * 1024;
+export const journalBatchBytesMax = 256 * 1024;
 /** Expired keys that an owner removes at once: less than a millisecond of work. */
 export const expiredPerTurnMax = 1000;
 /** Bytes of one RESP command: as much as a frame. */
@@ -74,3 +74,27 @@ export const compactedBytesPerTurnMax = 256 * 1024;
 export const evictedPerTurnMax = 2000;
 /** How far beyond its maximum a shard goes while eviction goes on between turns: some of the largest commands. */
 export const memoryOvershootBytesMax = 16 * 1024 * 1024;
+/** A segment of a log: 64 of them for the log of 4 GiB; recovery reads at most one that it could do without. */
+export const logSegmentBytesMax = 64 * 1024 * 1024;
+/** Records that are framed together in a log: whoever reads one of them reads and checks them all. */
+export const logFrameBytesMax = 256 * 1024;
+/** One batch given to a log, and so one frame: the largest record, and three more like it in the same slab. */
+export const logBatchBytesMax = 256 * 1024 * 1024;
+/** What is written to a log before the event loop goes on, about a millisecond; more is written off the main thread, this much at a time. */
+export const logWriteBytesMax = 1024 * 1024;
+/** Records that count as written though they wait in memory until a sync that is under way is done: a second at 64 MiB/s. */
+export const logHeldBytesMax = 64 * 1024 * 1024;
+/** A volume with less room takes no more writes: room for what was appended already and for a new segment… */
+export const logReserveBytesMax = 64 * 1024 * 1024;
+/** …or this share of a small volume. */
+export const logReserveShareMax = 0.05;
+/** Log that has to be replayed before a new snapshot is taken; as much as the store holds where that is more. */
+export const logBytesPerSnapshotMin = 64 * 1024 * 1024;
+/** Entries in one block of a snapshot: about half a millisecond of work. */
+export const snapshotBlockBytesMax = 64 * 1024;
+/** Of a snapshot, handed to the disk and not written yet. */
+export const snapshotAheadBytesMax = 4 * 1024 * 1024;
+/** A snapshot is synced each time it has grown by this much, so that its end has no flood of writes that a log's sync waits behind. */
+export const snapshotUnsyncedBytesMax = 16 * 1024 * 1024;
+/** What a start found beyond the end of a log, and what a copy replaced though it was not in it: kept for a person to look at. */
+export const quarantineBytesMax = 128 * 1024 * 1024;

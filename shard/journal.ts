@@ -1,5 +1,5 @@
 import type { Epoch, Version } from "../core/ids.ts";
-import { logBatchBytesMax } from "../core/limits.ts";
+import { journalBatchBytesMax } from "../core/limits.ts";
 import type { Operation } from "../core/record.ts";
 import type { Batch } from "./log/log.ts";
 import { recordBytesMax, writeEpoch, writeRecord } from "./replication/recordEncoder.ts";
@@ -14,7 +14,7 @@ export type Journal = {
   /** Adds the record that an epoch begins. */
   readonly begin: (epoch: Epoch, version: Version) => number;
   readonly isEmpty: () => boolean;
-  /** Everything that was added since, in batches of at most `logBatchBytesMax` bytes, unless a single record has more. */
+  /** Everything that was added since, in batches of at most `journalBatchBytesMax` bytes, unless a single record has more. */
   readonly take: () => readonly Batch[];
 };
 
@@ -35,7 +35,7 @@ export const createJournal = (): Journal => {
   const room = (size: number): void => {
     if (slab.length - at >= size) return;
     close();
-    slab = Buffer.allocUnsafeSlow(Math.max(logBatchBytesMax, size));
+    slab = Buffer.allocUnsafeSlow(Math.max(journalBatchBytesMax, size));
     start = 0;
     at = 0;
   };

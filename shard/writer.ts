@@ -244,7 +244,7 @@ export const repliesTooLarge = (): Refusal =>
   );
 
 const volumeFull = (): Refusal =>
-  refusal("volume-full", "Cannot write: the owner's volume is full; make it larger, or delete what fills it");
+  refusal("disk-full", "Cannot write: the owner's volume is full; make it larger, or delete what fills it");
 
 /** Whether place `a` lies behind place `b`: in a later epoch, or further on in the same one. */
 export const isAfter = (

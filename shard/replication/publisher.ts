@@ -3,7 +3,7 @@ import { EdisError, messageOf, type ErrorCode } from "../../core/errors.ts";
 import { version } from "../../core/ids.ts";
 import {
   copyAheadBytesMax,
-  logBatchBytesMax,
+  journalBatchBytesMax,
   readersPerShardMax,
   unsentBytesPerReaderMax,
 } from "../../core/limits.ts";
@@ -295,7 +295,7 @@ const feed = ({ held, peers, limits }: Source, peer: Peer, { logger, counters, w
     return;
   }
   peer.isReading = true;
-  log.read(next, logBatchBytesMax).then(
+  log.read(next, journalBatchBytesMax).then(
     ({ bytes, last }) => {
       peer.isReading = false;
       if (!peers.has(peer)) return;

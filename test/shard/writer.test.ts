@@ -237,7 +237,7 @@ test("a full volume refuses writes, cuts off what waits for it, and lets reads a
   );
   const [reply] = ask(writer, [set("b", "1"), remove("a"), increment("c", 1), get("a")]);
   t.deepEqual(reply?.kind === "reply" && reply.results.map(textOf), [
-    ...["error volume-full", "error volume-full", "error volume-full"],
+    ...["error disk-full", "error disk-full", "error disk-full"],
     "2",
   ]);
   t.deepEqual(step(writer, { kind: "expire", wallMs: 9_999 }), []);

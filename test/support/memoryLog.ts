@@ -52,6 +52,10 @@ export const createMemoryLog = (at: Version = version(0), bytesMax = Infinity): 
         abort: () => Promise.resolve(),
       };
     },
+    figures: () => ({
+      ...{ segments: 1, bytes: held(), bytesBehindSnapshot: held(), isSnapshotting: false },
+      ...{ snapshotVersion: null, snapshots: 0, failedSnapshots: 0, longestSnapshotTurnMs: 0 },
+    }),
     close: () => Promise.resolve(),
   };
 };
