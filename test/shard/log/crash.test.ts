@@ -48,11 +48,11 @@ const tell = async (disk: MemoryDisk, mode: Fsync, progress: Progress): Promise<
   await rig.log.close();
 };
 
-const copyIn = async ({ log, holding }: Rig, progress: Progress, note: () => void): Promise<void> => {
+const copyIn = async ({ log, holding, write }: Rig, progress: Progress, note: () => void): Promise<void> => {
   progress.copy = "begun";
   holding.store.clear();
   Object.assign(holding, {
-    ...{ version: version(100), epoch: epoch(9), bytes: 4_000, complete: false },
+    ...{ version: version(100), epoch: epoch(9), bytes: 4_000, complete: true },
     history: [{ epoch: epoch(9), startVersion: version(50) }],
   });
   const copy = log.beginCopy({ version: holding.version, quarantineFrom: version(20) });
@@ -60,9 +60,9 @@ const copyIn = async ({ log, holding }: Rig, progress: Progress, note: () => voi
     const entry = { key: Buffer.from(`copied ${i}`), value: Buffer.from("x".repeat(i * 10)), expiresAtMs: null };
     holding.store.set(entry.key, entry.value, entry.expiresAtMs);
     await copy.add(encodeEntry(entry));
+    write(set(`copied ${i - 1}`, `changed ${i}`), set(`meanwhile ${i}`, "y"));
+    note();
   }
-  holding.complete = true;
-  note();
   await copy.finish();
   progress.copy = "finished";
   progress.durable = log.durable();
@@ -79,6 +79,10 @@ const check = async (t: ExecutionContext, disk: MemoryDisk, progress: Progress, 
   const states = isCopied ? progress.copied : progress.old;
   if (holding.version > 0) t.deepEqual(found, states.get(holding.version), `${what}: version ${holding.version}`);
   t.true(holding.complete === holding.version > 0, what);
+  // What was found is served, so it must not get lost any more.
+  const again = await openRig({ disk: disk.afterPowerLoss(randomFrom(disk.operations())) });
+  t.deepEqual(contentsOf(again.holding), found, `${what}, then power was lost`);
+  await again.log.close();
   await log.close();
 };
 
