@@ -16,12 +16,14 @@ export type FileReader = {
   readonly want: (count: number) => Promise<boolean>;
 };
 
-const windowBytes = 4 * 1024 * 1024;
+const windowBytesMax = 4 * 1024 * 1024;
 /** What is left of one window is copied before the next one, into this room where it fits. */
-const headroomBytes = 512 * 1024;
+const headroomBytesMax = 512 * 1024;
 
 /** Up to `end`; what lies behind it is not looked at. */
 export const createFileReader = (file: DiskFile, end: number): FileReader => {
+  const windowBytes = Math.min(windowBytesMax, end);
+  const headroomBytes = Math.min(headroomBytesMax, end);
   let filled = 0;
   /** Offset in the file of what stands at `filled`, and of what is to be fetched next. */
   let through = 0;

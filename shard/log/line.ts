@@ -210,7 +210,7 @@ const flush = (state: State): void => {
 /** Nothing is left to be written. */
 const settle = (state: State): void => {
   const mode = state.options.fsync();
-  if (mode !== "always") confirm(state, state.written);
+  confirm(state, mode === "always" ? state.synced : state.written);
   if (state.syncingSinceMs !== null) return;
   const isWanted = mode === "always" || state.isClosing || state.waiters.length > 0;
   if (isWanted && state.written > state.synced) startSync(state);

@@ -45,10 +45,13 @@ export const noSpace = (): Error => Object.assign(new Error("ENOSPC: no space le
 export const inputOutput = (): Error => Object.assign(new Error("EIO: i/o error"), { code: "EIO" });
 const notFound = (path: string): Error => Object.assign(new Error(`ENOENT: ${path}`), { code: "ENOENT" });
 
-export const createMemoryDisk = (initial: ReadonlyMap<string, Uint8Array> = new Map()): MemoryDisk => {
-  const names = new Map<string, Content>();
-  for (const [path, bytes] of initial) names.set(path, contentOf(bytes));
-  let changes: NameChange[] = [];
+export const createMemoryDisk = (initial: ReadonlyMap<string, Uint8Array> = new Map()): MemoryDisk =>
+  create({ names: new Map([...initial].map(([path, bytes]) => [path, contentOf(bytes)])), changes: [] });
+
+type Medium = { readonly names: Map<string, Content>; changes: NameChange[] };
+
+const create = (medium: Medium): MemoryDisk => {
+  const { names } = medium;
   let operations = 0;
   let stop = Infinity;
 
@@ -123,7 +126,7 @@ export const createMemoryDisk = (initial: ReadonlyMap<string, Uint8Array> = new 
   };
   const change = (folder: string, ...paths: readonly string[]): void => {
     const before = paths.map((path) => [path, names.get(path)] as const);
-    changes.push({
+    medium.changes.push({
       folder,
       undo: (target) => {
         for (const [path, content] of before)
@@ -148,10 +151,11 @@ export const createMemoryDisk = (initial: ReadonlyMap<string, Uint8Array> = new 
     put: (path, bytes) => {
       names.set(path, contentOf(bytes));
     },
-    restarted: () => createMemoryDisk(disk.files()),
+    restarted: () => create({ names: copyOf(names), changes: [...medium.changes] }),
     afterPowerLoss: (random) => {
       const found = new Map(names);
       // Names that were not synced: those changed last are undone, as many as chance has it.
+      const { changes } = medium;
       const undone = random(changes.length + 1);
       for (const { undo } of changes.slice(changes.length - undone).toReversed()) undo(found);
       return createMemoryDisk(new Map([...found].map(([path, content]) => [path, survivor(content, random)])));
@@ -187,12 +191,15 @@ export const createMemoryDisk = (initial: ReadonlyMap<string, Uint8Array> = new 
     },
     syncFolder: async (folder) => {
       step("syncFolder", folder);
-      changes = changes.filter((one) => one.folder !== folder);
+      medium.changes = medium.changes.filter((one) => one.folder !== folder);
     },
     space: async (): Promise<Space> => ({ free: Math.max(0, disk.capacity - used()), total: disk.capacity }),
   };
   return disk;
 };
+
+const copyOf = (names: ReadonlyMap<string, Content>): Map<string, Content> =>
+  new Map([...names].map(([path, { bytes, synced, writes }]) => [path, { bytes, synced, writes: [...writes] }]));
 
 const contentOf = (bytes: Uint8Array): Content => ({
   bytes: Buffer.from(bytes),
