@@ -50,7 +50,7 @@ manifests: setup ## prints the CRDs and the one-file manifest from their source
 compat: setup ## compares commands with a real redis-server, byte for byte
 	@node test/compat/run.ts
 
-bench: build ## figures (no verdicts)
+bench: build ## figures beside redis-server and valkey-server, into docs/benchmarks.md (no verdicts); one: node bench/NAME.ts
 	@node bench/run.ts
 
 format: setup ## one formatter, its defaults

@@ -1,0 +1,79 @@
+import { fileURLToPath } from "node:url";
+import { specSchema } from "../../operator/schema.ts";
+import { startLocalWorld, type LocalWorld } from "../../test/support/localCluster.ts";
+import { until } from "../../test/support/net.ts";
+import { ask, isAnswering } from "./ask.ts";
+import type { BenchServer, Durability } from "./servers.ts";
+
+/** The bundle, as users run it. */
+const program = fileURLToPath(new URL("../../dist/shard.cjs", import.meta.url));
+const readyMsMax = 120_000;
+
+/** Whether a ShardCluster can say how durable it is to be. */
+export const hasDurability = "durability" in Object(specSchema["properties"]);
+
+/** A local cluster of one writer, and as many readers as are added. The operator runs in this process. */
+export const startEdis = async (durability: Durability): Promise<BenchServer> => {
+  const world = await startLocalWorld(clusterFile(0, durability), { program });
+  await world.ready(0);
+  let readers = 0;
+  let port = await portOf(world, "demo-write-0");
+  const pid = (pod: string): number => world.pods().get(pod)?.pid ?? 0;
+  return {
+    name: "edis",
+    port: () => port,
+    pid: () => pid("demo-write-0"),
+    addReader: async () => {
+      const pod = `demo-read-${readers++}`;
+      world.write(clusterFile(readers, durability));
+      await world.ready(readers, readyMsMax);
+      return {
+        port: await portOf(world, pod),
+        stop: async () => {
+          world.write(clusterFile(--readers, durability));
+          await world.ready(readers, readyMsMax);
+        },
+      };
+    },
+    snapshot: async () => {
+      await ask(port, ["BGSAVE"]);
+      await until("the snapshot is written", async () =>
+        (await ask(port, ["INFO", "persistence"])).includes("rdb_bgsave_in_progress:0"),
+      );
+    },
+    restart: async () => {
+      const before = pid("demo-write-0");
+      process.kill(before, "SIGTERM");
+      const started = (): number => pid("demo-write-0");
+      await until("the process is started again", () => started() !== before && started() !== 0, 10_000);
+      await until("it is known where", async () => {
+        port = await portOf(world, "demo-write-0");
+        return isAnswering(port);
+      });
+    },
+    stop: world.stop,
+  };
+};
+
+const clusterFile = (readers: number, durability: Durability): string =>
+  `apiVersion: edis.dev/v1alpha1
+kind: ShardCluster
+metadata:
+  name: demo
+spec:
+  writers: 1
+  readers: ${readers}
+${hasDurability ? `  durability: { fsync: ${durability === "none" ? "never" : durability} }\n` : ""}`;
+
+type Members = {
+  readonly clusters: readonly {
+    readonly members: readonly { readonly pod: string; readonly address: { readonly resp: number } }[];
+  }[];
+};
+
+const portOf = async (world: LocalWorld, pod: string): Promise<number> => {
+  const answer = await fetch(`${world.running.httpUrl}/topology`);
+  const { clusters } = (await answer.json()) as Members;
+  const member = clusters[0]?.members.find((one) => one.pod === pod);
+  return member?.address.resp ?? 0;
+};
