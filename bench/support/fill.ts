@@ -22,9 +22,9 @@ export const fill = (
 
 /** Deletes of each ten keys nine. */
 export const deleteNineOfTen = (port: number, keys: number): Promise<void> =>
-  pipeline(port, { from: 0, to: Math.ceil(keys / 10) }, (tens) => {
-    const nine = Array.from({ length: 9 }, (_, i) => `$16\r\n${keyText(tens * 10 + i + 1)}\r\n`);
-    return `*10\r\n$3\r\nDEL\r\n${nine.join("")}`;
+  pipeline(port, { from: 0, to: (keys / 10) * 9 }, (n) => {
+    const key = keyText(Math.floor(n / 9) * 10 + (n % 9) + 1);
+    return `*2\r\n$3\r\nDEL\r\n$16\r\n${key}\r\n`;
   });
 
 /** Sends a command for each number and waits for its reply, which has to be one line. Rejects with an error reply. */
