@@ -125,8 +125,8 @@ report(
     name: "pauses",
     title: "Pauses",
     text: `${rate.toLocaleString("en")} requests a second, steady (four GETs to one SET, 50 connections, ten requests in one write), while something else goes on; milliseconds from the
-instant at which a request was due to its answer, so that those count that had to wait for a server that stood still. The load is a process of its own that looks at the
-clock each millisecond; *load's own* is its part: from when a request was due to when it was sent. Growth writes ${((keys / growthSeconds) * 1e-3).toFixed(0)},000 more keys a second beside the load.
+instant at which a request was due to its answer, so that those count that had to wait for a server that stood still. The load is a process of its own, at a higher priority
+where the user may have that (root), that looks at the clock each millisecond; *load's own* is its part: from when a request was due to when it was sent. Growth writes ${((keys / growthSeconds) * 1e-3).toFixed(0)},000 more keys a second beside the load.
 A snapshot is BGSAVE; a copy goes from the start of a new process to its serving (a replica with \`repl-diskless-sync-delay 0\`).`,
     tables: [{ caption: "", head, rows }],
     notes,

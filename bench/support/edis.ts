@@ -2,7 +2,8 @@ import { fileURLToPath } from "node:url";
 import { specSchema } from "../../operator/schema.ts";
 import { startLocalWorld, type LocalWorld } from "../../test/support/localCluster.ts";
 import { until } from "../../test/support/net.ts";
-import { ask, isAnswering } from "./ask.ts";
+import { ask, firstAnswerMs } from "./ask.ts";
+import { ageMs } from "./process.ts";
 import type { BenchServer, Durability } from "./servers.ts";
 
 /** The bundle, as users run it. */
@@ -28,6 +29,7 @@ export const startEdis = async (durability: Durability): Promise<BenchServer> =>
       world.write(clusterFile(readers, durability));
       await world.ready(readers, readyMsMax);
       return {
+        tookMs: ageMs(pid(pod)),
         port: await portOf(world, pod),
         stop: async () => {
           world.write(clusterFile(--readers, durability));
@@ -41,15 +43,14 @@ export const startEdis = async (durability: Durability): Promise<BenchServer> =>
         (await ask(port, ["INFO", "persistence"])).includes("rdb_bgsave_in_progress:0"),
       );
     },
-    restart: async () => {
+    restart: async (key) => {
       const before = pid("demo-write-0");
       process.kill(before, "SIGTERM");
-      const started = (): number => pid("demo-write-0");
-      await until("the process is started again", () => started() !== before && started() !== 0, 10_000);
-      await until("it is known where", async () => {
-        port = await portOf(world, "demo-write-0");
-        return isAnswering(port);
-      });
+      const now = (): number => pid("demo-write-0");
+      await until("the process is started again", () => now() !== before && now() !== 0, 10_000);
+      const tookMs = await firstAnswerMs(now, () => portOf(world, "demo-write-0"), key);
+      port = await portOf(world, "demo-write-0");
+      return tookMs;
     },
     stop: world.stop,
   };

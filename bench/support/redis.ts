@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "../../test/support/net.ts";
-import { ask, isAnswering } from "./ask.ts";
-import { freePort, startChild } from "./process.ts";
+import { ask, firstAnswerMs, isAnswering } from "./ask.ts";
+import { ageMs, freePort, startChild } from "./process.ts";
 import type { BenchServer, Durability, Reader, ServerName } from "./servers.ts";
 
 export type RedisOptions = {
@@ -44,7 +44,8 @@ export const startRedis = async ({
     addReader: async () => {
       const reader = await start(["--replicaof", "127.0.0.1", `${server.port}`], "reader-");
       await until(`${name}'s replica holds everything`, () => isLinked(reader.port), readyMsMax);
-      const made = { port: reader.port, stop: () => reader.child.kill() };
+      const tookMs = ageMs(reader.child.pid);
+      const made = { port: reader.port, tookMs, stop: () => reader.child.kill() };
       readers.push(made);
       return made;
     },
@@ -52,10 +53,15 @@ export const startRedis = async ({
       await ask(server.port, ["BGSAVE"]);
       await until("the snapshot is written", () => hasSaved(server.port), readyMsMax);
     },
-    restart: async () => {
+    restart: async (key) => {
       if (durability === "none") await ask(server.port, ["SAVE"]);
       await server.child.kill();
       server.child = await server.run();
+      return firstAnswerMs(
+        () => server.child.pid,
+        () => server.port,
+        key,
+      );
     },
     stop: async () => {
       await Promise.all(readers.map((reader) => reader.stop()));

@@ -16,11 +16,16 @@ export type BenchServer = {
   readonly addReader: () => Promise<Reader>;
   /** Writes a snapshot while serving; resolves when it is written. Rejects where it cannot be asked for. */
   readonly snapshot: () => Promise<void>;
-  /** Ends the process with all it has on disk, and starts it again; resolves when the new one has begun, not when it serves. */
-  readonly restart: () => Promise<void>;
+  /** Ends the process with all it has on disk; resolves to the milliseconds from the start of the next one to its first GET of `key`. */
+  readonly restart: (key: string) => Promise<number>;
   readonly stop: () => Promise<void>;
 };
-export type Reader = { readonly port: number; readonly stop: () => Promise<void> };
+export type Reader = {
+  readonly port: number;
+  /** From the start of its process to its serving. */
+  readonly tookMs: number;
+  readonly stop: () => Promise<void>;
+};
 
 const aptLine = "Debian and Ubuntu: apt-get install redis-server redis-tools";
 
