@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { specSchema } from "../../operator/schema.ts";
 import { startLocalWorld, type LocalWorld } from "../../test/support/localCluster.ts";
@@ -10,8 +11,9 @@ import type { BenchServer, Durability } from "./servers.ts";
 const program = fileURLToPath(new URL("../../dist/shard.cjs", import.meta.url));
 const readyMsMax = 120_000;
 
-/** Whether a ShardCluster can say how durable it is to be. */
-export const hasDurability = "durability" in Object(specSchema["properties"]);
+/** Whether a ShardCluster can say how durable it is to be, and whether there is a log that does it. */
+const hasDurability = "durability" in Object(specSchema["properties"]);
+export const hasLog = hasDurability && existsSync(new URL("../../shard/log/open.ts", import.meta.url));
 
 /** A local cluster of one writer, and as many readers as are added. The operator runs in this process. */
 export const startEdis = async (durability: Durability): Promise<BenchServer> => {

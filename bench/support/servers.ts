@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { hasDurability, startEdis } from "./edis.ts";
+import { hasLog, startEdis } from "./edis.ts";
 import { startRedis } from "./redis.ts";
 import { findValkey } from "./valkey.ts";
 
@@ -54,7 +54,7 @@ export const startServer = (
 
 /** Why there is nothing to measure in this mode; null where there is. */
 export const missingMode = (durability: Durability): string | null =>
-  durability === "none" || hasDurability ? null : `${durability}: Edis has no log yet`;
+  durability === "none" || hasLog ? null : `${durability}: Edis has no log yet`;
 
 export const versionOf = (name: ServerName): string => {
   if (name === "edis") return `Edis on Node ${process.version.slice(1)}`;
