@@ -5,8 +5,10 @@ import { peakBytes, residentBytes } from "./support/process.ts";
 import { report } from "./support/report.ts";
 import { serverNames, startServer, type ServerName } from "./support/servers.ts";
 
-/** Resident memory per key, and after nine of ten keys are deleted. Usage: node bench/memory.ts [--keys 1000000,10000000] */
-const { values } = parseArgs({ options: { keys: { type: "string", default: "1000000,10000000" } } });
+/** Resident memory per key, and after nine of ten keys are deleted. Usage: node bench/memory.ts [--keys 1000000,10000000] [--servers redis,edis] */
+const { values } = parseArgs({
+  options: { keys: { type: "string", default: "1000000,10000000" }, servers: { type: "string" } },
+});
 const watchedSeconds = 60;
 const backPercent = 30;
 
@@ -43,7 +45,7 @@ const rowOf = async (name: ServerName, keys: number): Promise<readonly string[]>
   }
 };
 
-const names = serverNames();
+const names = serverNames(values.servers);
 const rows = [];
 for (const keys of values.keys.split(",").map(Number)) {
   for (const name of names) {

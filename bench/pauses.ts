@@ -9,7 +9,7 @@ import { serverNames, startServer, type BenchServer, type ServerName } from "./s
 
 /**
  * The slowest answers under a steady load while something else goes on. Usage:
- * node bench/pauses.ts [--rate 50000] [--keys 5000000] [--calm 10]
+ * node bench/pauses.ts [--rate 50000] [--keys 5000000] [--calm 10] [--servers redis,edis]
  */
 const { values } = parseArgs({
   options: {
@@ -86,7 +86,7 @@ const phasesOf = async (name: ServerName): Promise<readonly Phase[]> => {
   }
 };
 
-const names = serverNames().filter((name) => values.servers?.split(",").includes(name) ?? true);
+const names = serverNames(values.servers);
 const figures = new Map<ServerName, readonly Phase[]>();
 for (const name of names) {
   figures.set(name, await phasesOf(name));

@@ -15,12 +15,13 @@ import { median, medianText } from "./support/spread.ts";
 
 /**
  * Requests a second and processor time per request of each server, rounds in turn. Usage:
- * node bench/throughput.ts [--rounds 5] [--seconds 3] [--modes none,everysec,always]
+ * node bench/throughput.ts [--rounds 5] [--seconds 3] [--modes none,everysec,always] [--servers redis,edis]
  */
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "3" },
+    servers: { type: "string" },
     modes: { type: "string", default: "none,everysec,always" },
   },
 });
@@ -123,7 +124,7 @@ const tableOf = async (durability: Durability, names: readonly ServerName[]): Pr
   return { caption: captions[durability], head, rows };
 };
 
-const names = serverNames();
+const names = serverNames(values.servers);
 const tables: Table[] = [];
 const notes: string[] = [];
 for (const durability of values.modes.split(",") as Durability[]) {

@@ -29,8 +29,11 @@ export type Reader = {
 
 const aptLine = "Debian and Ubuntu: apt-get install redis-server redis-tools";
 
-/** Which servers there are here. Ends the process where redis-server or its tools are missing: nothing can be compared then. */
-export const serverNames = (): readonly ServerName[] => {
+/**
+ * Which servers there are here, or those of a list like `redis,edis`. Ends the process where redis-server or its tools are missing:
+ * nothing can be compared then.
+ */
+export const serverNames = (wanted = "redis,valkey,edis"): readonly ServerName[] => {
   for (const program of ["redis-server", "redis-benchmark"]) {
     try {
       execFileSync(program, ["--version"], { stdio: "ignore" });
@@ -39,7 +42,9 @@ export const serverNames = (): readonly ServerName[] => {
       process.exit(1);
     }
   }
-  return findValkey() === null ? ["redis", "edis"] : ["redis", "valkey", "edis"];
+  return (["redis", "valkey", "edis"] as const).filter(
+    (name) => wanted.split(",").includes(name) && (name !== "valkey" || findValkey() !== null),
+  );
 };
 
 /** `settings` are redis.conf's, for redis and valkey. */
