@@ -75,24 +75,23 @@ const alternate = async (servers: readonly BenchServer[], what: Work): Promise<M
   return samples;
 };
 
-const rowOf = (what: Work, samples: ReadonlyMap<ServerName, readonly Sample[]>): readonly string[] => {
-  const redis = samples.get("redis") ?? [];
-  const of = (name: ServerName, figure: (sample: Sample, round: number) => number, digits: number): string =>
-    medianText((samples.get(name) ?? []).map(figure), digits);
-  const thousands = (name: ServerName): string => of(name, ({ perSecond }) => perSecond / 1_000, 0);
+type Samples = ReadonlyMap<ServerName, readonly Sample[]>;
+const order = ["redis", "valkey", "edis"] as const;
+
+/** A figure of each server, and its ratio to redis's of the same round. */
+const cells = (samples: Samples, figure: (sample: Sample) => number, digits: number): readonly string[] => {
+  const redis = (samples.get("redis") ?? []).map(figure);
+  const of = (name: ServerName): readonly number[] => (samples.get(name) ?? []).map(figure);
   const ratio = (name: ServerName): string =>
-    of(name, ({ perSecond }, round) => perSecond / (redis[round]?.perSecond ?? NaN), 2);
-  const cpu = (name: ServerName): string => {
-    const busy = median((samples.get(name) ?? []).map((sample) => sample.busy));
-    return Number.isNaN(busy) ? "–" : `${of(name, ({ micros }) => micros, 2)}, ${(busy * 100).toFixed(0)} %`;
-  };
-  return [
-    `${what.command.toUpperCase()}, pipeline ${what.pipeline}`,
-    ...(["redis", "valkey", "edis"] as const).map(thousands),
-    ratio("edis"),
-    ratio("valkey"),
-    ...(["redis", "valkey", "edis"] as const).map(cpu),
-  ];
+    medianText(
+      of(name).map((own, round) => own / (redis[round] ?? NaN)),
+      2,
+    );
+  return [...order.map((name) => medianText(of(name), digits)), ratio("valkey"), ratio("edis")];
+};
+const busyText = (samples: Samples, name: ServerName): string => {
+  const busy = median((samples.get(name) ?? []).map((sample) => sample.busy));
+  return Number.isNaN(busy) ? "–" : `${(busy * 100).toFixed(0)} %`;
 };
 
 const captions: Readonly<Record<Durability, string>> = {
@@ -100,28 +99,38 @@ const captions: Readonly<Record<Durability, string>> = {
   everysec: "A sync each second: `appendfsync everysec`; `fsync: everysec`.",
   always: "A sync before each answer: `appendfsync always`; `fsync: always`.",
 };
-const head = [
+const head = (unit: string): readonly string[] => [
   "",
-  ...["redis", "valkey", "edis"].map((name) => `${name}, k/s`),
-  ...["edis ÷ redis", "valkey ÷ redis"],
-  ...["redis", "valkey", "edis"].map((name) => `${name}: CPU µs a request, of a core`),
+  ...order.map((name) => `${name}, ${unit}`),
+  ...["valkey ÷ redis", "edis ÷ redis"],
 ];
 
-const tableOf = async (durability: Durability, names: readonly ServerName[]): Promise<Table> => {
+const tablesOf = async (durability: Durability, names: readonly ServerName[]): Promise<readonly Table[]> => {
   const servers = [];
   for (const name of names) servers.push(await startServer(name, { durability }));
-  const rows = [];
+  const rates = [];
+  const costs = [];
   try {
     for (const server of servers) await fill(server.port(), { from: 0, to: keys });
     for (const what of work[durability]) {
       const samples = await alternate(servers, what);
-      rows.push(rowOf(what, samples));
-      console.log(rows.at(-1)?.join("  "));
+      const name = `${what.command.toUpperCase()}, pipeline ${what.pipeline}`;
+      rates.push([name, ...cells(samples, ({ perSecond }) => perSecond / 1_000, 0)]);
+      const busy = order.map((server) => busyText(samples, server));
+      costs.push([name, ...cells(samples, ({ micros }) => micros, 2), ...busy]);
+      console.log([...(rates.at(-1) ?? []), ...(costs.at(-1) ?? [])].join("  "));
     }
   } finally {
     for (const server of servers) await server.stop();
   }
-  return { caption: captions[durability], head, rows };
+  return [
+    { caption: captions[durability], head: head("k/s"), rows: rates },
+    {
+      caption: "Processor time of the server for a request, and how much of a core it used:",
+      head: [...head("µs"), ...order.map((name) => `${name}, of a core`)],
+      rows: costs,
+    },
+  ];
 };
 
 const names = serverNames(values.servers);
@@ -129,7 +138,7 @@ const tables: Table[] = [];
 const notes: string[] = [];
 for (const durability of values.modes.split(",") as Durability[]) {
   const missing = missingMode(durability);
-  if (missing === null) tables.push(await tableOf(durability, names));
+  if (missing === null) tables.push(...(await tablesOf(durability, names)));
   else notes.push(missing);
 }
 report(

@@ -41,8 +41,10 @@ export const startEdis = async (durability: Durability): Promise<BenchServer> =>
     },
     snapshot: async () => {
       await ask(port, ["BGSAVE"]);
-      await until("the snapshot is written", async () =>
-        (await ask(port, ["INFO", "persistence"])).includes("rdb_bgsave_in_progress:0"),
+      await until(
+        "the snapshot is written",
+        async () => (await ask(port, ["INFO", "persistence"])).includes("rdb_bgsave_in_progress:0"),
+        readyMsMax,
       );
     },
     restart: async (key) => {
