@@ -8,7 +8,7 @@ import { epochAt } from "./replication/history.ts";
 import { refusal } from "./route.ts";
 import { apply } from "./store/store.ts";
 import { hasExpired } from "./turn.ts";
-import { isAfter, repliesTooLarge } from "./writer.ts";
+import { isAfter, repliesTooLarge, takeRoom } from "./writer.ts";
 
 /**
  * Follows one shard's stream: takes a full copy where it must, applies each record exactly in order, knows how far it is
@@ -308,8 +308,7 @@ const valueOf = <To>(reader: Reader<To>, { key, room }: Asked<To>, now: Now): Re
   const { holding } = reader;
   const stored = holding.store.get(key);
   const view = stored === undefined || hasExpired(stored.expiresAtMs, now.wallMs) ? null : stored.value;
-  room.valueBytesLeft -= view?.length ?? 0;
-  if (room.valueBytesLeft < 0) return repliesTooLarge();
+  if (!takeRoom(room, view?.length ?? 0)) return repliesTooLarge();
   // A copy: other reads of its frame may wait, and the answer with them, while the stream changes the store.
   const value = view === null ? null : new Uint8Array(view);
   const lagMs = lagOf(reader, now.nowMs).ms;

@@ -181,9 +181,15 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
     );
   }
   const stored = live(turn, key);
-  turn.valueBytesLeft -= stored?.value.length ?? 0;
-  if (turn.valueBytesLeft < 0) return repliesTooLarge();
+  if (!takeRoom(turn, stored?.value.length ?? 0)) return repliesTooLarge();
   return { kind: "value", value: stored?.value ?? null, lagMs: 0, ...placeOf(turn) };
+};
+
+/** Whether a value still fits into its frame of replies; a single one always does. */
+export const takeRoom = (room: { valueBytesLeft: number }, bytes: number): boolean => {
+  const isFirst = room.valueBytesLeft === replyValueBytesMax;
+  room.valueBytesLeft -= bytes;
+  return bytes === 0 || isFirst || room.valueBytesLeft >= 0;
 };
 
 /** The answer to a get whose value does not fit into the frame of replies any more. */
@@ -267,4 +273,4 @@ const asciiOf = (bytes: Uint8Array): string | undefined =>
   bytes.length > integerBytesMax ? undefined : String.fromCharCode(...bytes);
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, i) => byte === b[i]);
+  a.length === b.length && Buffer.compare(a, b) === 0;

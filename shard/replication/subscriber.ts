@@ -1,4 +1,5 @@
 import type { Clock } from "../../core/clock.ts";
+import { frameBytesMax } from "../../core/limits.ts";
 import type { Logger } from "../../core/logger.ts";
 import {
   decodeMessage,
@@ -51,16 +52,22 @@ const silentMsMax = 5_000;
 export const subscribe = (options: SubscriberOptions): Subscriber => {
   const { source, holding, clock, logger, clusterId, role, self, token, random } = options;
   const ended = new AbortController();
-  const state: State = { connection: null, heardAtMs: clock.nowMs() };
+  const state: State = { connection: null, heardAtMs: clock.nowMs(), received: 0 };
   const ack = createAcker(options, state);
 
   const cancelWatch = clock.every(silentMsMax / 5, () => {
-    if (state.connection === null || clock.nowMs() - state.heardAtMs < silentMsMax) return;
+    if (state.connection === null) return;
+    // A large record comes in one frame: its bytes show that the source is there.
+    const received = state.connection.receivedBytes();
+    if (received !== state.received) state.heardAtMs = clock.nowMs();
+    state.received = received;
+    if (clock.nowMs() - state.heardAtMs < silentMsMax) return;
     logger.warn({ source: source.pod }, "source is silent: connecting anew");
     state.connection.cut();
   });
   void stayConnected({
     ...{ cluster: clusterId, role, self, to: source.pod, token, clock, logger, backoff, random },
+    frameBytesMax,
     signal: ended.signal,
     urls: () => [`ws://${hostOf(source)}:${source.address.replication}`],
     opened: (connection, { incarnation }) => {
@@ -88,7 +95,7 @@ export const subscribe = (options: SubscriberOptions): Subscriber => {
   };
 };
 
-type State = { connection: Connection | null; heardAtMs: number };
+type State = { connection: Connection | null; heardAtMs: number; received: number };
 
 const follow = (options: SubscriberOptions, state: State, connection: Connection): Handlers => {
   const { clock } = options;

@@ -91,7 +91,14 @@ const createFollower = (clock: ManualClock, publisher: Publisher) => {
           frames.push(frame);
           most = Math.max(most, unsent());
         },
-        ...{ unsentBytes: unsent, close: cut, cut, isOpen: () => handlers !== null, remote: "test" },
+        ...{
+          unsentBytes: unsent,
+          receivedBytes: () => 0,
+          close: cut,
+          cut,
+          isOpen: () => handlers !== null,
+          remote: "test",
+        },
       };
       const hello = {
         kind: "hello",
