@@ -67,7 +67,17 @@ const prompt = async (around: Surroundings, settings: Settings): Promise<number>
 
 const readInput = async (): Promise<Uint8Array> => {
   const parts: Uint8Array[] = [];
-  for await (const part of process.stdin) parts.push(part as Uint8Array);
+  let bytes = 0;
+  for await (const part of process.stdin) {
+    const read = part as Uint8Array;
+    parts.push(read);
+    bytes += read.length;
+    if (bytes > valueBytesMax)
+      throw new EdisError(
+        "too-large",
+        `Cannot send what comes from standard input: a value has at most ${valueBytesMax} bytes`,
+      );
+  }
   return Buffer.concat(parts);
 };
 
