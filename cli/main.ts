@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "../client/index.ts";
-import { messageOf } from "../core/errors.ts";
+import { EdisError, messageOf } from "../core/errors.ts";
+import { valueBytesMax } from "../core/limits.ts";
 import { exitCodes } from "./exit.ts";
 import { processOutput } from "./output.ts";
 import { runWords, type Surroundings } from "./program.ts";

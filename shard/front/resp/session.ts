@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { messageOf } from "../../../core/errors.ts";
 import { unsentBytesSoftMax } from "../../../core/limits.ts";
+import type { Account } from "../../../net/unsent.ts";
 import type { Batch } from "../../writer.ts";
 import { dispatch } from "./dispatch.ts";
 import { createParser, ProtocolError, type Parser } from "./parser.ts";
@@ -49,6 +50,7 @@ type State = {
   sentTo: number;
   isPaused: boolean;
   stalledSinceMs: number | null;
+  readonly account: Account;
 };
 
 export const openSession = (socket: Socket, id: number, server: Server): Session => {
@@ -78,6 +80,9 @@ export const openSession = (socket: Socket, id: number, server: Server): Session
   const state: State = {
     ...{ socket, session, server, parser, replies },
     ...{ releasedTo: 0, sentTo: 0, isPaused: false, stalledSinceMs: null },
+    account: server.unsent.open(() => {
+      socket.destroy();
+    }),
   };
   socket.on("data", (chunk: Buffer) => {
     if (session.isClosing) return;
@@ -86,12 +91,14 @@ export const openSession = (socket: Socket, id: number, server: Server): Session
   });
   socket.on("drain", () => {
     state.stalledSinceMs = null;
+    count(state);
     goOn(state);
   });
   // What goes wrong with a socket ends it.
   socket.on("error", () => undefined);
   socket.on("close", () => {
     session.isClosing = true;
+    state.account.close();
     unwatchAll(session.watching);
   });
   return session;
@@ -120,7 +127,16 @@ const pump = (state: State): void => {
       },
     };
     server.execute(batch);
+    count(state);
   }
+};
+
+/** What is less than a socket buffers by itself comes and goes without a word. */
+const countedBytesMin = 64 * 1024;
+
+const count = ({ account, socket, replies, sentTo }: State): void => {
+  const bytes = socket.writableLength + replies.written() - sentTo;
+  account.set(bytes > countedBytesMin ? bytes : 0);
 };
 
 /** Whether there may be more to carry out. */
