@@ -8,7 +8,7 @@ import type { Batch } from "./log/log.ts";
 import { replay, takeEntries } from "./replay.ts";
 import { refusal } from "./route.ts";
 import { hasExpired } from "./turn.ts";
-import { isAfter, repliesTooLarge } from "./writer.ts";
+import { isAfter, repliesTooLarge, takeRoom } from "./writer.ts";
 
 /**
  * Follows one shard's stream: applies each record exactly in order, takes a full copy on a second connection where it must,
@@ -350,8 +350,7 @@ const valueOf = <To>(reader: Reader<To>, { key, room }: Asked<To>, now: Now): Re
   const { holding } = reader;
   const stored = holding.store.get(key);
   const view = stored === undefined || hasExpired(stored.expiresAtMs, now.wallMs) ? null : stored.value;
-  room.valueBytesLeft -= view?.length ?? 0;
-  if (room.valueBytesLeft < 0) return repliesTooLarge();
+  if (!takeRoom(room, view?.length ?? 0)) return repliesTooLarge();
   // A copy: other reads of its frame may wait, and the answer with them, while the stream changes the store.
   const value = view === null ? null : new Uint8Array(view);
   const lagMs = lagOf(reader, now.nowMs).ms;

@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
+import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Report, Role } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
@@ -170,6 +171,7 @@ const openPorts = async (
     ...{ ...common, port: ports.client, opened: front.opened },
     // Client passwords come later; until then a client needs no proof.
     admit: admit(["client"], null),
+    limits: { frameBytesMax },
   });
   const replication = await listen({
     ...{ ...common, port: ports.replication, opened: publisher.opened },

@@ -105,7 +105,7 @@ export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly W
     case "durable":
       return acknowledge(writer, event.through);
     case "room":
-      return takeRoom(writer, event.isThere);
+      return hearOfRoom(writer, event.isThere);
     case "stepDown": {
       const cut = writer.waiting;
       writer.waiting = [];
@@ -165,7 +165,7 @@ const expire = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<T
 };
 
 /** What waits for a full volume is cut off: it may or may not become durable. */
-const takeRoom = <To>(writer: Writer<To>, isThere: boolean): readonly WriterEffect<To>[] => {
+const hearOfRoom = <To>(writer: Writer<To>, isThere: boolean): readonly WriterEffect<To>[] => {
   writer.isFull = !isThere;
   if (isThere) return [];
   const cut = writer.waiting;
@@ -223,8 +223,7 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
     );
   }
   const stored = look(turn, key);
-  turn.valueBytesLeft -= stored?.value.length ?? 0;
-  if (turn.valueBytesLeft < 0) return repliesTooLarge();
+  if (!takeRoom(turn, stored?.value.length ?? 0)) return repliesTooLarge();
   return { kind: "value", value: stored?.value ?? null, lagMs: 0, ...placeOf(turn) };
 };
 
@@ -234,6 +233,13 @@ const outOfMemory = ({ usage, holding }: Turn): Refusal => {
     "out-of-memory",
     `Cannot write: this shard holds ${holding.store.usedBytes()} bytes, the maximum is ${usage.maxBytes}; delete keys, or raise memory.max of the ShardCluster`,
   );
+};
+
+/** Whether a value still fits into its frame of replies; a single one always does. */
+export const takeRoom = (room: { valueBytesLeft: number }, bytes: number): boolean => {
+  const isFirst = room.valueBytesLeft === replyValueBytesMax;
+  room.valueBytesLeft -= bytes;
+  return bytes === 0 || isFirst || room.valueBytesLeft >= 0;
 };
 
 /** The answer to a get whose value does not fit into the frame of replies any more. */
@@ -320,4 +326,4 @@ const asciiOf = (bytes: Uint8Array): string | undefined =>
   bytes.length > integerBytesMax ? undefined : String.fromCharCode(...bytes);
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, i) => byte === b[i]);
+  a.length === b.length && Buffer.compare(a, b) === 0;

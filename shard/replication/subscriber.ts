@@ -1,5 +1,6 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Version } from "../../core/ids.ts";
+import { frameBytesMax } from "../../core/limits.ts";
 import type { Logger } from "../../core/logger.ts";
 import {
   decodeMessage,
@@ -62,11 +63,16 @@ const silentMsMax = 5_000;
 export const subscribe = (options: SubscriberOptions): Subscriber => {
   const { source, holding, clock, logger } = options;
   const ended = new AbortController();
-  const state: State = { connection: null, heardAtMs: clock.nowMs(), copying: null };
+  const state: State = { connection: null, heardAtMs: clock.nowMs(), received: 0, copying: null };
   const ack = createAcker(options, state);
 
   const cancelWatch = clock.every(silentMsMax / 5, () => {
-    if (state.connection === null || clock.nowMs() - state.heardAtMs < silentMsMax) return;
+    if (state.connection === null) return;
+    // A large record comes in one frame: its bytes show that the source is there.
+    const received = state.connection.receivedBytes();
+    if (received !== state.received) state.heardAtMs = clock.nowMs();
+    state.received = received;
+    if (clock.nowMs() - state.heardAtMs < silentMsMax) return;
     logger.warn({ source: source.pod }, "source is silent: connecting anew");
     state.connection.cut();
   });
@@ -101,7 +107,12 @@ export const subscribe = (options: SubscriberOptions): Subscriber => {
   };
 };
 
-type State = { connection: Connection | null; heardAtMs: number; copying: AbortController | null };
+type State = {
+  connection: Connection | null;
+  heardAtMs: number;
+  received: number;
+  copying: AbortController | null;
+};
 
 /** Keeps a connection to the very process that the topology names, until the signal is aborted. */
 const stayWith = (
@@ -111,6 +122,7 @@ const stayWith = (
 ): void => {
   void stayConnected({
     ...{ cluster: clusterId, role, self, to: source.pod, token, clock, logger, backoff, random, signal },
+    frameBytesMax,
     urls: () => [`ws://${hostOf(source)}:${source.address.replication}`],
     opened: (connection, { incarnation }) => {
       if (incarnation === source.incarnation) return opened(connection);

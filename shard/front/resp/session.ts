@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { messageOf } from "../../../core/errors.ts";
 import { unsentBytesSoftMax } from "../../../core/limits.ts";
 import { check } from "../../../core/check.ts";
+import type { Account } from "../../../net/unsent.ts";
 import type { Turn } from "../../turn.ts";
 import type { Batch } from "../../writer.ts";
 import { ReplyError } from "./command.ts";
@@ -64,6 +65,7 @@ type State = {
   sentTo: number;
   isPaused: boolean;
   stalledSinceMs: number | null;
+  readonly account: Account;
 };
 
 type Accepted = { readonly accepted: Socket; readonly receiver: Receiver };
@@ -115,16 +117,21 @@ export const openSession = (
     ...{ socket, session, server, parser, replies, batch, hot: null },
     ...{ isMore: false, family: "other", ends: [], startsMs: [] },
     ...{ releasedTo: 0, sentTo: 0, isPaused: false, stalledSinceMs: null },
+    account: server.unsent.open(() => {
+      socket.destroy();
+    }),
   };
   socket.on("drain", () => {
     state.stalledSinceMs = null;
     if (socket.writableLength === 0) replies.reuse();
+    count(state);
     goOn(state);
   });
   // What goes wrong with a socket ends it.
   socket.on("error", () => undefined);
   socket.on("close", () => {
     session.isClosing = true;
+    state.account.close();
     unwatchAll(session.watching);
   });
   return [socket, session];
@@ -145,7 +152,16 @@ const pump = (state: State): void => {
     server.execute(batch);
     // Replies that wait for the disk wait in as much memory as they need.
     if (state.ends.length > 0) state.replies.settle();
+    count(state);
   } while (state.isMore);
+};
+
+/** What is less than a socket buffers by itself comes and goes without a word. */
+const countedBytesMin = 64 * 1024;
+
+const count = ({ account, socket, replies, sentTo }: State): void => {
+  const bytes = socket.writableLength + replies.written() - sentTo;
+  account.set(bytes > countedBytesMin ? bytes : 0);
 };
 
 /** What a batch may have to send before it ends: about what fits into the buffer that replies are written into. */

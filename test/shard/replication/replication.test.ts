@@ -82,7 +82,7 @@ const open = (wire: Wire, publisher: Publisher, cut: () => void): void => {
       wire.most = Math.max(wire.most, unsentOn(wire));
     },
     ...{ unsentBytes: () => unsentOn(wire), close: cut, cut, isOpen: () => wire.handlers !== null },
-    ...{ pause: () => undefined, resume: () => undefined, remote: "test" },
+    ...{ pause: () => undefined, resume: () => undefined, receivedBytes: () => 0, remote: "test" },
   };
   const hello = { kind: "hello", protocol: 1, cluster: "c", role: "reader" } as const;
   const rest = { pod: "r", incarnation: "1", to: "", nonce: new Uint8Array(32), proof: new Uint8Array(32) };
