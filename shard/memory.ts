@@ -17,15 +17,17 @@ export type Usage = {
   eviction: Eviction;
   /** What is held while there is more than the maximum, after that was lowered: it may shrink, and not grow any more. */
   heldBytes: number;
+  /** The most that was seen in use. */
+  peakBytes: number;
   evictedKeys: number;
   refusedWrites: number;
-  /** Reads of keys that were there, and that were not. */
+  /** Of Redis clients: reads of keys that were there, and that were not. */
   hits: number;
   misses: number;
 };
 
 export const unlimited = (): Usage => ({
-  ...{ maxBytes: Infinity, eviction: "noeviction", heldBytes: Infinity },
+  ...{ maxBytes: Infinity, eviction: "noeviction", heldBytes: Infinity, peakBytes: 0 },
   ...{ evictedKeys: 0, refusedWrites: 0, hits: 0, misses: 0 },
 });
 

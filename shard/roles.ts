@@ -7,7 +7,7 @@ import { dutyOf, type Duty } from "./duty.ts";
 import type { Held } from "./held.ts";
 import { emptyHolding, type Holding } from "./holding.ts";
 import type { LogEvents } from "./log/log.ts";
-import { follow as followSettings, unlimited } from "./memory.ts";
+import { follow as followSettings } from "./memory.ts";
 import { createReader } from "./reader.ts";
 import {
   connect,
@@ -218,12 +218,12 @@ const execute = (state: State, batch: Batch): void => {
 };
 
 const read = ({ options }: State, holding: Holding, batch: Batch): void => {
-  const { journal, clock } = options;
+  const { journal, clock, usage } = options;
   const before = holding.version;
   const { epoch } = holding;
   const turn: Turn = {
     ...{ holding, epoch, wallMs: clock.wallMs(), journal, isFull: false },
-    ...{ watches: new Map(), usage: unlimited(), evicted: 0 },
+    ...{ watches: new Map(), usage, evicted: 0 },
   };
   batch.run(turn);
   check(holding.version === before, "only an owner writes");
@@ -360,6 +360,7 @@ const expire = (state: State): { readonly isMore: boolean } => {
   if (role.kind === "nothing") return { isMore: false };
   const { holding } = role.held;
   holding.store.tick(Math.floor(options.clock.nowMs() / 1000));
+  options.usage.peakBytes = Math.max(options.usage.peakBytes, holding.store.usedBytes());
   if (role.kind !== "owner") return { isMore: false };
   const before = holding.version;
   write(state, role.writer, { kind: "expire", wallMs: options.clock.wallMs() });

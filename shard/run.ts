@@ -84,7 +84,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const ports = await openPorts(config, rim, { front, publisher });
   const resp = await listenResp({
     ...{ host: config.host, port: config.ports.resp, clock, random, logger, self, clusterId },
-    ...{ roles, topology: topology.current, report },
+    ...{ roles, topology: topology.current, report, processCounters: counters },
   });
   const http = await serveHttp({
     ...{ host: config.host, port: config.ports.http, logger },

@@ -72,6 +72,12 @@ export const isThere = ({ holding, wallMs }: Turn, key: Uint8Array): boolean => 
   return expiresAtMs !== undefined && !hasExpired(expiresAtMs, wallMs);
 };
 
+export const lookThere = (turn: Turn, key: Uint8Array): boolean => {
+  const found = isThere(turn, key);
+  countLook(turn, found);
+  return found;
+};
+
 /** Deletes the key; whether it was there. One that expired is still in the store: its record is written, so that it is gone. */
 export const remove = (turn: Turn, key: Uint8Array): boolean => {
   const expiresAtMs = turn.holding.store.expiryOf(key);

@@ -6,7 +6,7 @@ import type { Journal } from "./journal.ts";
 import { evict, makeRoom, unlimited, type Usage } from "./memory.ts";
 import { historyUpTo, historyWith } from "./replication/history.ts";
 import { refusal, type Refusal } from "./route.ts";
-import { isThere, live, look, remove, write, type Turn } from "./turn.ts";
+import { isThere, live, remove, write, type Turn } from "./turn.ts";
 import { touchAll, type Watches } from "./watches.ts";
 
 /**
@@ -222,7 +222,7 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
       `Cannot read at (${read.epoch}, ${read.version}): this owner stands at (${epoch}, ${holding.version}); fetch the topology again`,
     );
   }
-  const stored = look(turn, key);
+  const stored = live(turn, key);
   if (!takeRoom(turn, stored?.value.length ?? 0)) return repliesTooLarge();
   return { kind: "value", value: stored?.value ?? null, lagMs: 0, ...placeOf(turn) };
 };

@@ -163,6 +163,11 @@ export const setInstant = (entries: Entries, ref: number, atMs: number): void =>
   setWord(entries, ref, [3, Math.floor(atMs / halfRange)]);
 };
 
+/** With its header, what it has to spare, and its place among the deadlines. */
+export const bytesOfEntry = (entries: Entries, ref: number): number =>
+  unitsOf(wordOf(entries, ref, 0), wordOf(entries, ref, 1)) * unitBytes +
+  (isExpiring(entries, ref) ? deadlineBytes : 0);
+
 export const freeEntry = (entries: Entries, ref: number): void => {
   const first = wordOf(entries, ref, 0);
   setWord(entries, ref, [0, first | freed]);

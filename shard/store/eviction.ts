@@ -33,7 +33,7 @@ export type Held = {
 export const oldSecondsMax = 24_576;
 const roundSeconds = 3_600;
 /** Entries drawn for one that goes, as many as Redis draws. */
-const drawn = 5;
+export const drawn = 5;
 
 export const createAges = (seed: number): Ages => ({ now: 0, seconds: 0, slot: 0, hash: 0, draws: seed | 1 });
 

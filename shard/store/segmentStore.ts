@@ -104,6 +104,10 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
       moveHand(state, seconds, state.keys);
     },
     idleSeconds: (key) => (find(state, key, slotOf(key)) ? idleOf(state, spot.ref) : undefined),
+    entryBytes: (key) =>
+      find(state, key, slotOf(key))
+        ? layout.bytesOfEntry(entries, spot.ref) + slots.bytesPerPair(index, spot.slot)
+        : undefined,
     draw: () => copyOfKey(state, drawOf(state, state.keys)),
     victim: (eviction) => copyOfKey(state, victimOf(state, eviction, state.keys)),
     usedBytes: () => usedBytes(state),

@@ -1,5 +1,5 @@
 import { slotCount } from "../../core/ids.ts";
-import { allocate, createArena, free, type Arena } from "./arena.ts";
+import { allocate, createArena, free, unitBytes, type Arena } from "./arena.ts";
 
 /**
  * Where each key's entry lies: a small table per slot, open addressing with pairs of (hash, reference), in an arena of
@@ -131,6 +131,12 @@ export const dropTable = (index: SlotIndex, slot: number): void => {
   index.tables[slot] = 0;
   index.capacities[slot] = 0;
   index.counts[slot] = 0;
+};
+
+/** What each pair of a slot's table takes, the free ones shared out. */
+export const bytesPerPair = ({ counts, capacities }: SlotIndex, slot: number): number => {
+  const count = counts[slot] ?? 0;
+  return count === 0 ? 0 : Math.ceil((((capacities[slot] ?? 0) + 1) * unitBytes) / count);
 };
 
 const changeGroup = ({ groups }: SlotIndex, slot: number, by: number): void => {

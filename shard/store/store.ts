@@ -63,6 +63,8 @@ export type Store = {
   readonly tick: (seconds: number) => void;
   /** Seconds since the key was last used (by get, set or seek), as eviction.ts counts them; undefined where it is not there. */
   readonly idleSeconds: (key: Uint8Array) => number | undefined;
+  /** What the key takes with its place in the index and its deadline, headers included; undefined where it is not there. */
+  readonly entryBytes: (key: Uint8Array) => number | undefined;
   /** One of all keys, each as likely as any other, as a copy; undefined where there is none. */
   readonly draw: () => Uint8Array | undefined;
   /** A copy of the key that has to go first; undefined where the policy lets none go. */

@@ -43,6 +43,8 @@ export type Call = {
   readonly reply: Replies;
   readonly session: Session;
   readonly server: Server;
+  /** Part of a transaction: has to be done and answered at once. */
+  readonly isQueued: boolean;
 };
 
 /** What a command is answered with instead; nothing was written. The text begins with its code. */
@@ -73,6 +75,10 @@ export const container = (name: string, commands: readonly Command[]): Command =
   },
   subcommands: new Map(commands.map((sub) => [sub.name.slice(name.length + 1), sub])),
 });
+
+/** To a client whose command waited while the owner changed. */
+export const lostOwner =
+  "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
 export const wrongArity = (name: string): string => `ERR wrong number of arguments for '${name}' command`;
 export const syntaxError = (): ReplyError => new ReplyError("ERR syntax error");

@@ -8,7 +8,7 @@ import type { Session } from "./session.ts";
 import { abort, queue, unwatchAll } from "./transaction.ts";
 
 /** What a command runs in. */
-export type Surroundings = Omit<Call, "args" | "command">;
+export type Surroundings = Omit<Call, "args" | "command" | "isQueued">;
 
 /** Answers one command: looks it up, judges it, and carries it out or puts it into the transaction. */
 export const dispatch = (surroundings: Surroundings, args: readonly Buffer[]): void => {
@@ -26,10 +26,11 @@ export const dispatch = (surroundings: Surroundings, args: readonly Buffer[]): v
       return;
     }
     isAccepted = true;
-    command.run({ ...surroundings, args, command });
+    command.run({ ...surroundings, args, command, isQueued: false });
   } catch (error) {
     if (!(error instanceof ReplyError)) throw error;
     reply.cut(start);
+    surroundings.server.counters.errors++;
     reply.error(isAccepted ? error.message : rejected(session, args, error.message));
   }
 };

@@ -10,9 +10,12 @@ import type { Logger } from "../../../core/logger.ts";
 import type { Report } from "../../../core/message.ts";
 import type { PodRef, TopologyIndex } from "../../../core/topology.ts";
 import { createUnsent, type Unsent } from "../../../net/unsent.ts";
+import type { Counters } from "../../counters.ts";
 import type { Roles } from "../../roles.ts";
 import type { Batch } from "../../writer.ts";
+import { createCalls, type Calls } from "./calls.ts";
 import { createCommandLatency, type CommandLatency } from "./latency.ts";
+import { createRates, type Rates } from "./rates.ts";
 import { createReceiver, type Receiver } from "./receive.ts";
 import { plainOf, redirect, type Place, type Plain } from "./redirect.ts";
 import { createReplyBuffers, type ReplyBuffers } from "./replies.ts";
@@ -24,6 +27,7 @@ export type RespListener = {
   readonly port: number;
   readonly connections: () => number;
   readonly commandLatency: CommandLatency["figures"];
+  readonly counters: RespCounters;
   /** Takes no more connections; those that are open stay. */
   readonly stopAccepting: () => void;
   /** Answers what was asked and lets everybody go. */
@@ -44,12 +48,14 @@ export type RespOptions = {
   readonly roles: Roles;
   readonly topology: () => TopologyIndex | undefined;
   readonly report: () => Report;
+  /** Of the process, whoever is served by it. */
+  readonly processCounters: Counters;
 };
 
 /** What commands see of the process. */
 export type Server = Pick<
   RespOptions,
-  "clock" | "random" | "self" | "clusterId" | "topology" | "report" | "roles"
+  "clock" | "random" | "self" | "clusterId" | "topology" | "report" | "roles" | "processCounters"
 > & {
   readonly execute: (batch: Batch) => void;
   /** Null where this process serves the slot, for a client that has (not) said READONLY; else the error that says who does. */
@@ -63,10 +69,20 @@ export type Server = Pick<
   readonly counters: RespCounters;
   /** Replies that no client has taken yet, over all of them. */
   readonly unsent: Unsent;
+  readonly rates: Rates;
   readonly startedAtMs: number;
   readonly port: () => number;
 };
-export type RespCounters = { commands: number; connections: number; rejected: number };
+export type RespCounters = {
+  commands: number;
+  readonly calls: Calls;
+  /** Replies that are errors. */
+  errors: number;
+  connections: number;
+  rejected: number;
+  inputBytes: number;
+  outputBytes: number;
+};
 
 const sweepMs = 100;
 
@@ -75,14 +91,17 @@ export const listenResp = async (options: RespOptions): Promise<RespListener> =>
   const { clock, host, logger, roles, topology } = options;
   const sessions = new Map<number, Session>();
   let port = 0;
-  const counters: RespCounters = { commands: 0, connections: 0, rejected: 0 };
+  const counters: RespCounters = {
+    ...{ commands: 0, calls: createCalls(), errors: 0, connections: 0, rejected: 0 },
+    ...{ inputBytes: 0, outputBytes: 0 },
+  };
   const place = (): Place => ({
     ...{ standing: roles.standing(), index: topology() },
     lag: () => lagOf(options),
   });
   const server: Server = {
     ...options,
-    ...{ buffers: createReplyBuffers(), latency: createCommandLatency() },
+    ...{ buffers: createReplyBuffers(), latency: createCommandLatency(), rates: createRates() },
     ...{ sessions, counters, scans: createScans(), startedAtMs: clock.nowMs(), port: () => port },
     unsent: createUnsent(unsentBytesInAllMax),
     execute: roles.execute,
@@ -106,11 +125,13 @@ export const listenResp = async (options: RespOptions): Promise<RespListener> =>
   port = (listener.address() as AddressInfo).port;
   const stopSweep = clock.every(sweepMs, () => {
     sweep(sessions, clock.nowMs());
+    server.rates.sample(counters, clock.nowMs());
   });
   return {
     port,
     connections: () => sessions.size,
     commandLatency: server.latency.figures,
+    counters,
     stopAccepting: () => {
       listener.close();
     },

@@ -33,6 +33,12 @@ export type Session = {
   readonly watching: Watching;
   /** Whether commands are answered: not at all, or not the next one (skipNext), which is being skipped (skipping). */
   answers: "on" | "off" | "skipNext" | "skipping";
+  /**
+   * What a command waits with that could not be answered at once: in a turn it answers, or says that it waits on. What follows
+   * it waits as well, until `proceed` is called.
+   */
+  pending: Pending | null;
+  readonly proceed: () => void;
   /** What was made is still sent, nothing more is read. */
   isClosing: boolean;
   readonly protocol: () => 2 | 3;
@@ -44,6 +50,9 @@ export type Session = {
   readonly cut: () => void;
   readonly end: () => void;
 };
+
+/** Answers, in a turn; false, and nothing written, where it has to wait on. */
+export type Pending = (turn: Turn, reply: Replies) => boolean;
 
 type State = {
   readonly socket: Socket;
@@ -79,6 +88,7 @@ export const openSession = (
   const replies = createReplies(server.buffers);
   const socket = receiver.open(accepted, (bytes, from, end) => {
     if (session.isClosing) return;
+    server.counters.inputBytes += end - from;
     parser.feed(bytes, from, end);
     pump(state);
     parser.keep();
@@ -91,7 +101,14 @@ export const openSession = (
     ...{ openedAtMs: nowMs, activeAtMs: nowMs },
     ...{ name: "", libName: "", libVersion: "", lastCommand: "NULL" },
     ...{ isReadonly: false, noEvict: false, transaction: null, watching: watchNothing() },
-    ...{ answers: "on", isClosing: false },
+    ...{ answers: "on", isClosing: false, pending: null },
+    proceed: () => {
+      if (session.isClosing || socket.destroyed) return;
+      carryOut(state);
+      if (state.isMore) pump(state);
+      parser.keep();
+      goOn(state);
+    },
     protocol: () => replies.protocol,
     held: () => parser.held() + (session.transaction?.bytes ?? 0),
     stalledSinceMs: () => (socket.writableLength === 0 ? null : state.stalledSinceMs),
@@ -139,19 +156,16 @@ export const openSession = (
 
 /** Carries out what has been read, batch after batch, as long as the client takes the replies. */
 const pump = (state: State): void => {
-  const { session, server, socket, batch } = state;
+  const { session, socket } = state;
   do {
     if (session.isClosing || socket.destroyed) return;
-    if (isFull(state)) {
-      // It asks and does not read: neither is it read.
+    if (isFull(state) || session.pending !== null) {
+      // It asks and does not read, or waits: neither is it read.
       state.isPaused = true;
       socket.pause();
       return;
     }
-    state.isMore = false;
-    server.execute(batch);
-    // Replies that wait for the disk wait in as much memory as they need.
-    if (state.ends.length > 0) state.replies.settle();
+    carryOut(state);
     count(state);
   } while (state.isMore);
 };
@@ -162,6 +176,13 @@ const countedBytesMin = 64 * 1024;
 const count = ({ account, socket, replies, sentTo }: State): void => {
   const bytes = socket.writableLength + replies.written() - sentTo;
   account.set(bytes > countedBytesMin ? bytes : 0);
+};
+
+const carryOut = (state: State): void => {
+  state.isMore = false;
+  state.server.execute(state.batch);
+  // Replies that wait for the disk wait in as much memory as they need.
+  if (state.ends.length > 0) state.replies.settle();
 };
 
 /** What a batch may have to send before it ends: about what fits into the buffer that replies are written into. */
@@ -175,6 +196,7 @@ const runBatch = (state: State, turn: Turn): boolean => {
   session.activeAtMs = server.clock.nowMs();
   let family: Family | null = null;
   try {
+    if (session.pending !== null && !answerPending(state, turn)) return false;
     while (!session.isClosing) {
       const count = parser.read();
       if (count === 0) return false;
@@ -183,8 +205,10 @@ const runBatch = (state: State, turn: Turn): boolean => {
       const name = session.transaction === null ? runPlain(hot, parser, count) : null;
       if (name !== null) session.lastCommand = name;
       else runAny(state, turn);
+      server.counters.calls.count(session.lastCommand);
       if (family === null) state.family = family = familyOf(session.lastCommand);
       if (session.answers !== "on") mute(session, replies, start);
+      if (session.pending !== null) return false;
       if (replies.written() - first > batchBytesMax) return true;
     }
   } catch (error) {
@@ -193,6 +217,15 @@ const runBatch = (state: State, turn: Turn): boolean => {
     session.isClosing = true;
   }
   return false;
+};
+
+/** Whether the command that waits is answered now. */
+const answerPending = ({ session, replies }: State, turn: Turn): boolean => {
+  const start = replies.written();
+  if (session.pending?.(turn, replies) === false) return false;
+  session.pending = null;
+  if (session.answers !== "on") mute(session, replies, start);
+  return true;
 };
 
 const hotOf = (state: State, turn: Turn): Hot => {
@@ -251,17 +284,21 @@ const release = (state: State, isDurable: boolean): void => {
 
 /** Reads again what was not read because replies had piled up. */
 const goOn = (state: State): void => {
-  if (!state.isPaused || isFull(state)) return;
+  if (!state.isPaused || isFull(state) || state.session.pending !== null) return;
   state.isPaused = false;
   pump(state);
   state.parser.keep();
-  if (!isFull(state)) state.socket.resume();
+  // It may have been paused again.
+  if (!isPausedNow(state)) state.socket.resume();
 };
+
+const isPausedNow = ({ isPaused }: State): boolean => isPaused;
 
 const flush = (state: State): void => {
   const { socket, replies } = state;
   if (state.releasedTo === state.sentTo || socket.destroyed) return;
   socket.write(replies.take(state.releasedTo));
+  state.server.counters.outputBytes += state.releasedTo - state.sentTo;
   state.sentTo = state.releasedTo;
   if (socket.writableLength === 0) {
     state.stalledSinceMs = null;
