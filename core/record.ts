@@ -1,8 +1,7 @@
-import { decodeSequence, encode, type Budget } from "./cbor.ts";
-import { EdisError } from "./errors.ts";
-import { epoch, version, type Epoch, type Version } from "./ids.ts";
-import { badMessage, keyIn, valueIn } from "./keyValue.ts";
+import { badMessage, encode, tooLarge } from "./cbor.ts";
+import type { Epoch, Version } from "./ids.ts";
 import { frameBytesMax, recordsPerFrameMax } from "./limits.ts";
+import { createRecordCursor } from "./recordCursor.ts";
 
 /**
  * A record: one write, as the owner decided it, absolute and never relative, so that replaying it twice changes nothing.
@@ -42,59 +41,46 @@ export const encodeRecord = ({ epoch, version, operation }: Record): Uint8Array 
 export const encodeEntry = ({ key, value, expiresAtMs }: Entry): Uint8Array =>
   encode([0, key, value, expiresAtMs ?? 0]);
 
-const budget: Budget = { bytesMax: frameBytesMax, depthMax: 2, itemsMax: recordsPerFrameMax * 7 };
+/** `[3, epoch, version]`: an epoch begins at this version; no key changes. */
+export const encodeEpoch = (epoch: Epoch, version: Version): Uint8Array => encode([3, epoch, version]);
 
-/** Reads a frame of records and entries (a CBOR sequence). Keys and values are views of `frame`. Throws `bad-message`. */
-export const decodeStreamed = (frame: Uint8Array): Streamed[] =>
-  decodeSequence(frame, budget, recordsPerFrameMax).map(({ value, bytes }) => streamed(value, bytes));
+/** Reads a frame of records and entries (a CBOR sequence). Keys and values are views of `frame`. Throws `bad-message` or `too-large`. */
+export const decodeStreamed = (frame: Uint8Array): Streamed[] => {
+  if (frame.length > frameBytesMax)
+    throw tooLarge(`it has ${frame.length} bytes, the maximum is ${frameBytesMax}`);
+  const items: Streamed[] = [];
+  for (let at = 0; at < frame.length;) {
+    if (items.length === recordsPerFrameMax)
+      throw tooLarge(`it holds more than ${recordsPerFrameMax} records`);
+    at = cursor.next(frame, at);
+    items.push(streamed(frame));
+  }
+  return items;
+};
 
-const streamed = (fields: unknown, bytes: number): Streamed => {
-  if (!Array.isArray(fields)) throw badMessage("a record is not an array");
-  const [opcode, ...rest] = fields as unknown[];
-  switch (opcode) {
+// Used within one call only.
+const cursor = createRecordCursor();
+
+const streamed = (frame: Uint8Array): Streamed => {
+  const { epoch, version, start, end } = cursor;
+  switch (cursor.opcode) {
     case 0:
-      return {
-        kind: "entry",
-        entry: { key: keyIn(rest[0]), value: valueIn(rest[1]), expiresAtMs: instantIn(rest[2]) },
-      };
-    case 1:
-      return {
-        kind: "record",
-        bytes,
-        record: {
-          ...placeIn(rest),
-          operation: {
-            kind: "set",
-            key: keyIn(rest[2]),
-            value: valueIn(rest[3]),
-            expiresAtMs: instantIn(rest[4]),
-          },
-        },
-      };
-    case 2:
-      return {
-        kind: "record",
-        bytes,
-        record: { ...placeIn(rest), operation: { kind: "delete", key: keyIn(rest[2]) } },
-      };
-    default:
-      throw badMessage("a record has an unknown operation");
+      return { kind: "entry", entry: entryIn(frame) };
+    case 1: {
+      const operation: Operation = { kind: "set", ...entryIn(frame) };
+      return { kind: "record", record: { epoch, version, operation }, bytes: end - start };
+    }
+    case 2: {
+      const operation: Operation = { kind: "delete", key: frame.subarray(cursor.keyStart, cursor.keyEnd) };
+      return { kind: "record", record: { epoch, version, operation }, bytes: end - start };
+    }
+    case 3:
+      throw badMessage("the beginning of an epoch is not streamed");
   }
 };
 
-const placeIn = ([e, ver]: readonly unknown[]): { epoch: Epoch; version: Version } => {
-  if (typeof e !== "number" || typeof ver !== "number") throw badMessage("a record has no epoch or version");
-  try {
-    return { epoch: epoch(e), version: version(ver) };
-  } catch (error) {
-    throw new EdisError("bad-message", "Cannot read a record: its epoch or version is out of range", {
-      cause: error,
-    });
-  }
-};
-
-const instantIn = (field: unknown): number | null => {
-  if (typeof field === "number" && Number.isSafeInteger(field) && field >= 0)
-    return field === 0 ? null : field;
-  throw badMessage("an expiry is not an instant in milliseconds");
-};
+const entryIn = (frame: Uint8Array): Entry => ({
+  key: frame.subarray(cursor.keyStart, cursor.keyEnd),
+  value: frame.subarray(cursor.valueStart, cursor.valueEnd),
+  expiresAtMs: cursor.expiresAtMs === 0 ? null : cursor.expiresAtMs,
+});

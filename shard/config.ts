@@ -22,6 +22,8 @@ export type Config = {
     readonly http: number;
     readonly resp: number;
   };
+  /** The folder for its data. */
+  readonly data: string;
   readonly node: string;
   readonly zone: string;
   readonly logLevel: string;
@@ -58,6 +60,7 @@ export const readConfig = (
       http: port(env, "EDIS_HTTP_PORT", 8080),
       resp: port(env, "EDIS_RESP_PORT", 6379),
     },
+    data: optional(env, "EDIS_DATA", "/data"),
     node: optional(env, "EDIS_NODE", ""),
     zone: optional(env, "EDIS_ZONE", ""),
     ownContainer: oneOf(env, "EDIS_OWN_CONTAINER", ["0", "1"], "0") === "1",

@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
+import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Report, Role as PeerRole } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
@@ -12,6 +13,7 @@ import { createFront, type Front } from "./front/front.ts";
 import { listenResp } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
+import { createJournal } from "./journal.ts";
 import { unlimited } from "./memory.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
@@ -20,6 +22,7 @@ import { createRoles, type Roles } from "./roles.ts";
 import { createSegmentStore } from "./store/segmentStore.ts";
 import type { Store } from "./store/store.ts";
 import { createTopologyKeeper } from "./topology.ts";
+import { createVolume } from "./volume.ts";
 
 /** One shard process: its ports are open and it has begun to look for info. */
 export type Shard = {
@@ -33,11 +36,13 @@ export type Rim = {
   readonly logger: Logger;
   readonly random: () => number;
   readonly incarnation: string;
+  /** Nothing that was answered can be relied on any more: the process has to end. */
+  readonly failed: (error: unknown) => void;
 };
 
-/** Starts the process's parts and ties them together. Rejects where a port is taken. */
+/** Starts the process's parts and ties them together. Rejects where a port is taken or the volume cannot be used. */
 export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
-  const { clock, logger, random, incarnation } = rim;
+  const { clock, logger, random, incarnation, failed } = rim;
   const { home, clusterId, token } = config;
   const self = { pod: config.pod, incarnation };
   const counters = createCounters();
@@ -45,16 +50,26 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   let leaving = false;
 
   const publisher = createPublisher({ clock, logger, counters });
+  const createStore = (): Store =>
+    createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
   const roles: Roles = createRoles({
-    ...{ clusterId, self, home, token, clock, random, logger, counters, publisher },
+    ...{ clusterId, self, home, token, clock, random, logger, counters, publisher, createStore, failed },
     ...{ usage, containerBytes: config.ownContainer ? containerBytes() : null },
-    createStore: () => createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } }),
+    journal: createJournal(),
+    open: (shard) => volume.open(shard),
+    whole: (shard) => {
+      volume.keepOnly(shard);
+    },
     changed: () => {
       session?.reportSoon();
     },
   });
+  const volume = createVolume({
+    ...{ folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
+    fsync: () => topology.current()?.topology.settings.fsync ?? "everysec",
+  });
   const report = (): Report =>
-    reportOf({ ...self, home, leaving }, roles.role(), {
+    reportOf({ ...self, home, leaving }, roles, {
       readers: publisher.readers(),
       nowMs: clock.nowMs(),
     });
@@ -81,6 +96,9 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       registered: () => session?.isConnected() ?? false,
     }),
   });
+  // Nobody is told of this process before it knows what it holds.
+  const found = await volume.found();
+  if (found !== null) roles.keep(await volume.open(found));
   const address = addressAt(config.advertiseHost, { ...ports, http, resp });
   const register = { kind: "register", home, address, node: config.node, zone: config.zone } as const;
   const session: InfoSession | undefined = startInfoSession({
@@ -101,7 +119,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       resp.end();
       // Readers get what was acknowledged last.
       await waitFor(publisher.isCaughtUp, clock);
-      roles.stop();
+      await roles.stop();
       await waitFor(() => [...Object.values(ports), resp].every((port) => port.connections() === 0), clock);
       const open = [...Object.values(ports), resp, http];
       await Promise.all([session.stop(), ...open.map((port) => port.close())]);
@@ -110,7 +128,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   };
 };
 
-const heldBy = (role: Role): Store | null => (role.kind === "nothing" ? null : role.holding.store);
+const heldBy = (role: Role): Store | null => (role.kind === "nothing" ? null : role.held.holding.store);
 
 const addressAt = (
   host: string,
@@ -157,6 +175,7 @@ const openPorts = async (
     ...{ ...common, port: ports.client, opened: front.opened },
     // Client passwords come later; until then a client needs no proof.
     admit: admit(["client"], null),
+    limits: { frameBytesMax },
   });
   const replication = await listen({
     ...{ ...common, port: ports.replication, opened: publisher.opened },

@@ -1,6 +1,7 @@
 import { version, type Epoch } from "../core/ids.ts";
-import type { Operation, Record } from "../core/record.ts";
+import type { Operation } from "../core/record.ts";
 import type { Holding } from "./holding.ts";
+import type { Journal } from "./journal.ts";
 import type { Usage } from "./memory.ts";
 import { apply, type KeyRange, type Stored } from "./store/store.ts";
 import { touch, type Watches } from "./watches.ts";
@@ -10,8 +11,10 @@ export type Turn = {
   readonly holding: Holding;
   readonly epoch: Epoch;
   readonly wallMs: number;
-  /** What was written, in order. */
-  readonly records: Record[];
+  /** Takes what is written, in order. */
+  readonly journal: Journal;
+  /** The volume has no room: what would make it fuller is refused. */
+  readonly isFull: boolean;
   /** Hears of every key that is written. */
   readonly watches: Watches;
   readonly usage: Usage;
@@ -19,23 +22,23 @@ export type Turn = {
   evicted: number;
 };
 
-/** Carries out an operation and makes its record. Key and value are views that hold until the turn's records are taken. */
+/** Carries out an operation and makes its record. Key and value may be views: of the store, or of what a client sent. */
 export const write = (turn: Turn, operation: Operation): void => {
-  apply(turn.holding.store, operation);
+  // The record first: what it is made of may be a view of the store.
   record(turn, operation);
+  apply(turn.holding.store, operation);
 };
 
-/** Makes the record of an operation that the store has carried out already. */
-export const record = (turn: Turn, operation: Operation): void => {
-  const { holding, epoch, records } = turn;
+/** Makes the record of an operation that the store carries out besides. Key and value are what they were in it. */
+export const record = ({ holding, epoch, journal, watches }: Turn, operation: Operation): void => {
   holding.version = version(holding.version + 1);
-  records.push({ epoch, version: holding.version, operation });
-  touch(turn.watches, operation.key);
+  holding.bytes += journal.add(epoch, holding.version, operation);
+  touch(watches, operation.key);
 };
 
 /**
- * What the key holds, unless it has expired. A copy: it goes into records and answers, which are made after the rest of the
- * turn may have changed the store.
+ * What the key holds, unless it has expired. A copy: it goes into answers, which are made after the rest of the turn may
+ * have changed the store.
  */
 export const live = ({ holding, wallMs }: Turn, key: Uint8Array): Stored | undefined => {
   const stored = holding.store.get(key);

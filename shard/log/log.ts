@@ -19,7 +19,7 @@ export type Log = {
   readonly append: (batch: Batch) => void;
   /** The newest version that was appended. */
   readonly newest: () => Version;
-  /** Everything up to here survives as the mode promises. */
+  /** Everything up to here survives as the mode promises; 0 during a full copy, as a restart finds what was before it. */
   readonly durable: () => Version;
   /** The oldest version that `read` can give; one more than the newest where there is none. */
   readonly first: () => Version;
@@ -38,11 +38,32 @@ export type Log = {
    * when the copy is complete; until then a restart finds the old data.
    */
   readonly beginCopy: (place: CopyPlace) => CopyWriter;
+  /** What it is doing, for people. */
+  readonly figures: () => LogFigures;
   /** Writes and syncs everything, closes the files. */
   readonly close: () => Promise<void>;
 };
 
-export type CopyPlace = { readonly version: Version };
+/**
+ * The holding stands at `version` when a copy begins: its epoch, bytes and history go with it. `quarantineFrom`: records of
+ * the old log from there on are not part of the new history; the newest of them are kept aside.
+ */
+export type CopyPlace = { readonly version: Version; readonly quarantineFrom?: Version };
+
+export type LogFigures = {
+  readonly segments: number;
+  /** Of segments and snapshots. */
+  readonly bytes: number;
+  /** Behind the newest snapshot. */
+  readonly bytesBehindSnapshot: number;
+  readonly isSnapshotting: boolean;
+  /** Of the newest snapshot; null where there is none. */
+  readonly snapshotVersion: Version | null;
+  readonly snapshots: number;
+  readonly failedSnapshots: number;
+  /** The longest turn of the event loop that a snapshot has taken. */
+  readonly longestSnapshotTurnMs: number;
+};
 
 export type CopyWriter = {
   /** Takes a frame of entries; resolves when more may come, so that a slow disk holds its source up. */

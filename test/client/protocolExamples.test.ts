@@ -5,7 +5,7 @@ import { errorCodes } from "../../core/errors.ts";
 import { epoch, revision, shardId, term, version } from "../../core/ids.ts";
 import { encodeMessage, helloSchema, decodeMessage } from "../../core/message.ts";
 import { encodeEntry, encodeRecord } from "../../core/record.ts";
-import { encodeReplies, encodeRequests } from "../../core/request.ts";
+import { encodeReplies, encodeRequests } from "../../core/requestEncoder.ts";
 import { usualSettings } from "../../core/settings.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);

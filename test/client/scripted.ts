@@ -2,13 +2,9 @@ import { encode } from "../../core/cbor.ts";
 import { systemClock } from "../../core/clock.ts";
 import { epoch, mapVersion, revision, shardId, slot, term, version } from "../../core/ids.ts";
 import { decodeMessage, fromClientSchema, isControl } from "../../core/message.ts";
-import {
-  decodeRequests,
-  encodeReplies,
-  type Request,
-  type RequestFrame,
-  type Result,
-} from "../../core/request.ts";
+import type { Request, RequestFrame, Result } from "../../core/request.ts";
+import { decodeRequests } from "../../core/requestDecoder.ts";
+import { encodeReplies } from "../../core/requestEncoder.ts";
 import type { Home, Member, MemberState, Topology } from "../../core/topology.ts";
 import type { Connection } from "../../net/connection.ts";
 import { listen, type Listener } from "../../net/listen.ts";

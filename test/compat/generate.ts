@@ -177,7 +177,7 @@ const makers: Readonly<Record<string, Make>> = {
     ]),
   config: (r) => [
     "get",
-    r.pick(["maxmemory", "maxmemory-policy", "maxmemory-samples", "appendfsync", "appendonly", "save"]),
+    r.pick(["maxmemory", "maxmemory-policy", "maxmemory-samples", "appendfsync", "save"]),
   ],
   wait: (r) => [r.pick(["0", "x"]), r.pick(["0", "x", "-1"])],
   flushall: (r) => r.pick([["bogus"], ["async", "x"], ["sync"], ["async"]]),

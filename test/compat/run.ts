@@ -1,6 +1,7 @@
 /**
  * Compares commands with a real redis-server: random sequences from a seed, sent to both, must be answered with the same
- * bytes, in RESP2 and RESP3. Needs `redis-server` (Debian: `apt-get install redis-server`). `run.ts [sequences] [seed]`.
+ * bytes, in RESP2 and RESP3. Then Redis's tools at a local cluster. Needs `redis-server` and its tools (Debian: `apt-get install
+ * redis-server redis-tools`). `run.ts [sequences] [seed]`.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { createServer } from "node:net";
@@ -12,6 +13,7 @@ import { until } from "../support/shardUntil.ts";
 import { randomFrom } from "../support/random.ts";
 import { fillCommands, randomCommand } from "./generate.ts";
 import { respClient, type RespClient } from "../support/respClient.ts";
+import { compareTools } from "./tools.ts";
 
 const commandsPerSequence = 200;
 
@@ -143,8 +145,10 @@ try {
       if (failed === 10) break;
     }
   }
-  console.log(`${passed} passed, ${failed} failed`);
-  process.exitCode = failed === 0 ? 0 : 1;
+  const tools = await compareTools();
+  const failedInAll = failed + tools.failed;
+  console.log(`${passed + tools.passed} passed, ${failedInAll} failed`);
+  process.exitCode = failedInAll === 0 ? 0 : 1;
 } finally {
   await shard.kill();
   await info.close();

@@ -48,6 +48,15 @@ const normal = (value: unknown): unknown => {
   return value;
 };
 
+test("integers of every width are numbers", (t) => {
+  t.deepEqual(decode(hex("841b00000000000000071b001fffffffffffff3b000000000000000607"), budget), [
+    7,
+    Number.MAX_SAFE_INTEGER,
+    -7,
+    7,
+  ]);
+});
+
 test("a sequence gives its values and their sizes", (t) => {
   const frames = [[1, 2], "x", new Uint8Array(300)].map(encode);
   const sized = decodeSequence(Buffer.concat(frames), budget, 10);

@@ -6,9 +6,11 @@ import type { Request, Result } from "../../core/request.ts";
 import { evictions, usualSettings, type Eviction } from "../../core/settings.ts";
 import { storeShareOf } from "../../shard/container.ts";
 import { emptyHolding } from "../../shard/holding.ts";
+import { createJournal } from "../../shard/journal.ts";
 import { follow, unlimited } from "../../shard/memory.ts";
 import { apply } from "../../shard/store/store.ts";
 import { activate, step, type Writer } from "../../shard/writer.ts";
+import { takenRecords } from "../support/shardRecords.ts";
 import { createSmallStore } from "../support/shardStore.ts";
 import { get, increment, remove, set } from "../support/shardClient.ts";
 
@@ -24,15 +26,17 @@ type World = {
 const worldOf = (memoryMaxBytes: number | null, eviction: Eviction = "noeviction"): World => {
   const usage = unlimited();
   follow(usage, { ...usualSettings, memoryMaxBytes, eviction }, null);
-  const writer = activate<number>(emptyHolding(shardId(0), createSmallStore()), epoch(1), usage);
+  const journal = createJournal();
+  const holding = emptyHolding(shardId(0), createSmallStore());
+  const writer = activate<number>(holding, epoch(1), { journal, isFull: false, usage });
+  journal.take();
   const copy = createSmallStore();
   const carry = (event: Parameters<typeof step<number>>[1]): readonly Result[] => {
     const effects = [
       ...step(writer, event),
       ...step(writer, { kind: "durable", through: writer.holding.version }),
     ];
-    for (const effect of effects)
-      if (effect.kind === "append") for (const { operation } of effect.records) apply(copy, operation);
+    for (const { operation } of takenRecords(journal)) apply(copy, operation);
     if (copy.keys() !== writer.holding.store.keys()) throw new Error("the records make another store");
     return effects.flatMap((effect) => (effect.kind === "reply" ? effect.results : []));
   };

@@ -34,8 +34,22 @@ export type LocalWorld = {
   readonly stop: () => Promise<void>;
 };
 
-export const startLocalWorld = async (content: string): Promise<LocalWorld> => {
-  const folder = mkdtempSync(join(tmpdir(), "edis-local-"));
+export type WorldOptions = {
+  readonly program?: string;
+  /** Of an earlier world that was kept. */
+  readonly folder?: string;
+  /** Its folder stays when it stops. */
+  readonly keep?: boolean;
+};
+
+export const startLocalWorld = async (
+  content: string,
+  {
+    program = shardMain,
+    folder = mkdtempSync(join(tmpdir(), "edis-local-")),
+    keep = false,
+  }: WorldOptions = {},
+): Promise<LocalWorld> => {
   const file = join(folder, "cluster.yaml");
   writeFileSync(file, content);
   const events: LocalEvent[] = [];
@@ -44,7 +58,7 @@ export const startLocalWorld = async (content: string): Promise<LocalWorld> => {
     state: join(folder, "state"),
     infoPort: 0,
     httpPort: 0,
-    program: shardMain,
+    program,
     logLevel: "info",
     clock: systemClock,
     told: (event) => events.push(event),
@@ -97,7 +111,7 @@ export const startLocalWorld = async (content: string): Promise<LocalWorld> => {
     },
     stop: async () => {
       await running.stop();
-      rmSync(folder, { recursive: true, force: true });
+      if (!keep) rmSync(folder, { recursive: true, force: true });
     },
   };
 };

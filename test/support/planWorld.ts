@@ -40,11 +40,11 @@ export const owning = (shard: number, at: number): Serving => ({
 export const reading = (
   shard: number,
   state: "connecting" | "copying" | "streaming",
-  lagMs = 0,
+  ...[lagMs = 0, at = 1]: readonly [lagMs?: number, epoch?: number]
 ): Serving => ({
   kind: "reader",
   shard: shardId(shard),
-  epoch: epoch(1),
+  epoch: epoch(at),
   state,
   copied: 0,
   copyTotal: 0,
@@ -86,12 +86,21 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
       home,
       serving,
       leaving,
+      held: heldOf(serving, fields.version ?? 0),
       version: version(fields.version ?? 0),
       keys: 0,
       bytes: 0,
       readers: [],
     },
   };
+};
+
+/** Version 0: nothing whole. Whoever serves nothing holds shard 0. */
+const heldOf = (serving: Report["serving"], at: number): Report["held"] => {
+  const isPart = serving.kind === "reader" && serving.state === "copying";
+  if (at === 0 || isPart) return null;
+  const shard = serving.kind === "nothing" ? shardId(0) : serving.shard;
+  return { shard, epoch: serving.kind === "nothing" ? epoch(1) : serving.epoch, version: version(at) };
 };
 
 export const podOf = (name: string, node = "", zone = ""): Pod => ({

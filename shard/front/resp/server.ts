@@ -1,9 +1,15 @@
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import type { Clock } from "../../../core/clock.ts";
-import { connectionsMax, halfReceivedBytesMax, respStalledMsMax } from "../../../core/limits.ts";
+import {
+  connectionsMax,
+  halfReceivedBytesMax,
+  respStalledMsMax,
+  unsentBytesInAllMax,
+} from "../../../core/limits.ts";
 import type { Logger } from "../../../core/logger.ts";
 import type { Report } from "../../../core/message.ts";
 import type { PodRef, TopologyIndex } from "../../../core/topology.ts";
+import { createUnsent, type Unsent } from "../../../net/unsent.ts";
 import type { Counters } from "../../counters.ts";
 import type { Roles } from "../../roles.ts";
 import type { Batch } from "../../writer.ts";
@@ -61,6 +67,8 @@ export type Server = Pick<
   readonly sessions: ReadonlyMap<number, Session>;
   readonly scans: Scans;
   readonly counters: RespCounters;
+  /** Replies that no client has taken yet, over all of them. */
+  readonly unsent: Unsent;
   readonly rates: Rates;
   readonly startedAtMs: number;
   readonly port: () => number;
@@ -92,6 +100,7 @@ export const listenResp = async (options: RespOptions): Promise<RespListener> =>
     ...options,
     ...{ buffers: createReplyBuffers(), latency: createCommandLatency(), rates: createRates() },
     ...{ sessions, counters, scans: createScans(), startedAtMs: clock.nowMs(), port: () => port },
+    unsent: createUnsent(unsentBytesInAllMax),
     execute: roles.execute,
     redirection: (slot, isReadOnly) =>
       redirect({ standing: roles.standing(), index: topology(), lag }, slot, isReadOnly),

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { messageOf } from "../../../core/errors.ts";
 import { unsentBytesSoftMax } from "../../../core/limits.ts";
 import { check } from "../../../core/check.ts";
+import type { Account } from "../../../net/unsent.ts";
 import type { Turn } from "../../turn.ts";
 import type { Batch } from "../../writer.ts";
 import { ReplyError } from "./command.ts";
@@ -73,6 +74,7 @@ type State = {
   sentTo: number;
   isPaused: boolean;
   stalledSinceMs: number | null;
+  readonly account: Account;
 };
 
 type Accepted = { readonly accepted: Socket; readonly receiver: Receiver };
@@ -101,11 +103,7 @@ export const openSession = (
     ...{ isReadonly: false, noEvict: false, transaction: null, watching: watchNothing() },
     ...{ answers: "on", isClosing: false, pending: null },
     proceed: () => {
-      if (session.isClosing || socket.destroyed) return;
-      carryOut(state);
-      if (state.isMore) pump(state);
-      parser.keep();
-      goOn(state);
+      proceed(state);
     },
     protocol: () => replies.protocol,
     held: () => parser.held() + (session.transaction?.bytes ?? 0),
@@ -132,16 +130,21 @@ export const openSession = (
     ...{ socket, session, server, parser, replies, batch, hot: null },
     ...{ isMore: false, family: "other", ends: [], startsMs: [] },
     ...{ releasedTo: 0, sentTo: 0, isPaused: false, stalledSinceMs: null },
+    account: server.unsent.open(() => {
+      socket.destroy();
+    }),
   };
   socket.on("drain", () => {
     state.stalledSinceMs = null;
     if (socket.writableLength === 0) replies.reuse();
+    count(state);
     goOn(state);
   });
   // What goes wrong with a socket ends it.
   socket.on("error", () => undefined);
   socket.on("close", () => {
     session.isClosing = true;
+    state.account.close();
     unwatchAll(session.watching);
   });
   return [socket, session];
@@ -162,11 +165,30 @@ const pump = (state: State): void => {
   } while (hasMore(state));
 };
 
+/** What is less than a socket buffers by itself comes and goes without a word. */
+const countedBytesMin = 64 * 1024;
+
+const count = ({ account, socket, replies, sentTo }: State): void => {
+  const bytes = socket.writableLength + replies.written() - sentTo;
+  account.set(bytes > countedBytesMin ? bytes : 0);
+};
+
 const carryOut = (state: State): void => {
   state.isMore = false;
   state.server.execute(state.batch);
   // Replies that wait for the disk wait in as much memory as they need.
   if (state.ends.length > 0) state.replies.settle();
+  count(state);
+};
+
+/** Looks again at the command that waits, and goes on behind it. */
+const proceed = (state: State): void => {
+  const { session, socket, parser } = state;
+  if (session.isClosing || socket.destroyed) return;
+  carryOut(state);
+  if (hasMore(state)) pump(state);
+  parser.keep();
+  goOn(state);
 };
 
 const hasMore = ({ isMore }: State): boolean => isMore;

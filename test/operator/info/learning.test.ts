@@ -55,7 +55,7 @@ const session = (pod: string, incarnation = "a"): Session => {
   const home = pod.includes("write") ? ("writer" as const) : ("reader" as const);
   const report = {
     ...{ pod, incarnation, home, leaving: false, version: version(1), keys: 0, bytes: 0, readers: [] },
-    serving: { kind: "nothing" as const },
+    ...{ serving: { kind: "nothing" as const }, held: null },
   };
   const address = { host: "h", client: 1, replication: 2, http: 3, resp: 4 };
   return { pod, incarnation, registered: { home, address, node: "", zone: "" }, report, ageMs: 0 };

@@ -332,3 +332,30 @@ test("keys are found, or not, as foresight or nobody said their hash", (t) => {
     t.is(stringOf(store.get(bytesOf(name))?.value), "new");
   }
 });
+
+test("large values share large segments, hold about what they have, and give it back at once when they go", (t) => {
+  // Segments of 64 KiB; objects of more than 16 KiB are large.
+  const store = createSegmentStore({ seed: { low: 3, high: 4 }, unitBits: 13, slackBytes: 0 });
+  const empty = store.memory().heldBytes;
+  const sizes = [17_000, 33_000, 70_000, 140_000, 20_000];
+  let bytes = 0;
+  for (let i = 0; i < 500; i++) {
+    const value = new Uint8Array(sizes[i % sizes.length] ?? 0).fill(i);
+    bytes += value.length;
+    store.set(bytesOf(`key:${i}`), value, null);
+  }
+  const full = store.memory().heldBytes - empty;
+  t.true(full < bytes + 300_000, `${full} held for ${bytes}`);
+  for (let i = 0; i < 500; i++) {
+    const value = store.get(bytesOf(`key:${i}`))?.value;
+    t.is(value?.length, sizes[i % sizes.length]);
+    t.true(value?.every((byte) => byte === i % 256));
+  }
+  // Overwritten over and over, without a step of compaction in between.
+  for (let i = 0; i < 1_000; i++) store.set(bytesOf("key:0"), new Uint8Array(100_000 + i * 8), null);
+  t.true(store.memory().heldBytes - empty < bytes + 600_000);
+  for (let i = 0; i < 500; i++) if (i % 10 !== 0) store.delete(bytesOf(`key:${i}`));
+  while (store.compact(16 * 1024));
+  t.true(store.memory().heldBytes - empty < bytes * 0.2, `${store.memory().heldBytes}`);
+  for (let i = 10; i < 500; i += 10) t.is(store.get(bytesOf(`key:${i}`))?.value[0], i % 256);
+});

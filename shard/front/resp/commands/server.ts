@@ -34,7 +34,7 @@ const settings = ({ server, turn }: Call): Readonly<Record<string, string>> => {
   const { maxBytes, eviction } = turn.usage;
   const { fsync } = server.topology()?.topology.settings ?? usualSettings;
   return {
-    appendonly: "no",
+    appendonly: "yes",
     appendfsync: fsync === "never" ? "no" : fsync,
     "cluster-enabled": "yes",
     databases: "1",

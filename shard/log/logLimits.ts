@@ -1,0 +1,37 @@
+import * as limits from "../../core/limits.ts";
+
+/** Bytes and milliseconds; smaller ones than usual bring a test to the edges sooner. */
+export type LogLimits = {
+  readonly segmentBytes: number;
+  readonly frameBytes: number;
+  /** Written before the event loop goes on; more is written off the main thread. */
+  readonly writeBytes: number;
+  /** Counted as written while a sync is under way… */
+  readonly heldBytes: number;
+  /** …for as long. */
+  readonly heldMs: number;
+  readonly syncEveryMs: number;
+  readonly reserveBytes: number;
+  readonly retryMs: number;
+  /** Log behind a snapshot before the next one is taken. */
+  readonly snapshotEveryBytes: number;
+  readonly blockBytes: number;
+  /** Work of a snapshot in one turn of the event loop. */
+  readonly sliceMs: number;
+  readonly quarantineBytes: number;
+};
+
+export const usualLimits: LogLimits = {
+  segmentBytes: limits.logSegmentBytesMax,
+  frameBytes: limits.logFrameBytesMax,
+  writeBytes: limits.logWriteBytesMax,
+  heldBytes: limits.logHeldBytesMax,
+  heldMs: 1_000,
+  syncEveryMs: 1_000,
+  reserveBytes: limits.logReserveBytesMax,
+  retryMs: 200,
+  snapshotEveryBytes: limits.logBytesPerSnapshotMin,
+  blockBytes: limits.snapshotBlockBytesMax,
+  sliceMs: 1,
+  quarantineBytes: limits.quarantineBytesMax,
+};

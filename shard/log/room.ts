@@ -1,0 +1,104 @@
+import type { Cancel, Clock } from "../../core/clock.ts";
+import { messageOf } from "../../core/errors.ts";
+import { logReserveShareMax } from "../../core/limits.ts";
+import type { Logger } from "../../core/logger.ts";
+import type { Disk } from "./disk.ts";
+
+/** Watches whether a volume has room for more: looks now and then while something is written, and goes on looking while it is full. */
+export type Room = {
+  readonly isThere: () => boolean;
+  readonly wrote: (bytes: number) => void;
+  readonly look: () => void;
+  /** A write found no room (true), or was done after all (false). */
+  readonly stuck: (isStuck: boolean) => void;
+  /** Bytes that could be written without touching the reserve; looks now. */
+  readonly left: () => Promise<number>;
+  readonly stop: () => void;
+};
+
+export type RoomOptions = {
+  readonly disk: Disk;
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly reserveBytes: number;
+  readonly changed: (isThere: boolean) => void;
+};
+
+const lookEveryMs = 250;
+const lookEveryBytes = 16 * 1024 * 1024;
+/** So that it does not come and go with each segment. */
+const againShare = 1.25;
+
+export const createRoom = (options: RoomOptions): Room => {
+  const { clock, changed, logger, folder } = options;
+  let isThere = true;
+  let isShort = false;
+  let isStuck = false;
+  let isLooking = false;
+  let isStopped = false;
+  let lookedAtMs = clock.nowMs();
+  let bytes = 0;
+  let cancel: Cancel = () => undefined;
+
+  const settle = (): void => {
+    if (isStopped || isThere === !(isShort || isStuck)) return;
+    isThere = !isThere;
+    logger.warn({ folder, isThere }, isThere ? "the volume has room again" : "the volume is full");
+    changed(isThere);
+    if (!isThere) again();
+  };
+  const again = (): void => {
+    cancel();
+    cancel = clock.after(lookEveryMs, () => {
+      look();
+      if (!isThere) again();
+    });
+  };
+  const look = (): void => {
+    if (isLooking || isStopped) return;
+    isLooking = true;
+    lookedAtMs = clock.nowMs();
+    bytes = 0;
+    left(options).then(
+      ({ free, reserve }) => {
+        isLooking = false;
+        isShort = free < (isShort ? reserve * againShare : reserve);
+        settle();
+      },
+      (error: unknown) => {
+        isLooking = false;
+        logger.warn({ folder, reason: messageOf(error) }, "cannot see how much room the volume has");
+      },
+    );
+  };
+  return {
+    isThere: () => isThere,
+    wrote: (count) => {
+      bytes += count;
+      if (bytes >= lookEveryBytes || clock.nowMs() - lookedAtMs >= lookEveryMs) look();
+    },
+    look,
+    stuck: (is) => {
+      isStuck = is;
+      settle();
+    },
+    left: async () => {
+      const { free, reserve } = await left(options);
+      return free - reserve;
+    },
+    stop: () => {
+      isStopped = true;
+      cancel();
+    },
+  };
+};
+
+const left = async ({
+  disk,
+  folder,
+  reserveBytes,
+}: RoomOptions): Promise<{ readonly free: number; readonly reserve: number }> => {
+  const { free, total } = await disk.space(folder);
+  return { free, reserve: Math.min(reserveBytes, total * logReserveShareMax) };
+};
