@@ -234,7 +234,7 @@ const cut = async (
   const last = candidates[at];
   if (flaw === null || last === undefined) return at;
   const { segment, name, size } = last;
-  if (segment.last < segment.first) return at;
+  if (segment.bytes <= layout.segmentHeaderBytes) return at;
   if (size > segment.bytes)
     try {
       const part = { name, file: segment.file, from: segment.bytes, to: size };
