@@ -89,7 +89,11 @@ const findManifest = async (setting: Setting, identity: manifests.Identity): Pro
   }
   const lost = names.find((name) => parseSegmentFile(name) !== null || parseSnapshotFile(name) !== null);
   if (lost !== undefined)
-    throw damaged({ file: `${folder}/${manifests.manifestName}`, offset: 0, what: `it is missing, but there is ${lost}` });
+    throw damaged({
+      file: `${folder}/${manifests.manifestName}`,
+      offset: 0,
+      what: `it is missing, but there is ${lost}`,
+    });
   const foreign = names.find((name) => !ours.has(name) && !name.endsWith(besideSuffix));
   if (foreign !== undefined)
     throw manifests.wrongVolume(folder, `there is something else in it: ${foreign}`, identity);
@@ -126,9 +130,12 @@ const assemble = (options: LogOptions, setting: Setting, found: Found): State =>
   const room = createRoom({ ...setting, changed: events.room });
   const { segments, nextSequence, checksum } = recovered;
   const { version: newest } = holding;
-  const line = createLine(lineOptions(options, setting, () => state), {
-    ...{ id: manifest.segments.line, segments, nextSequence, newest, checksum, isCommitted: true },
-  });
+  const line = createLine(
+    lineOptions(options, setting, () => state),
+    {
+      ...{ id: manifest.segments.line, segments, nextSequence, newest, checksum, isCommitted: true },
+    },
+  );
   const nextSnapshot = 1 + manifest.snapshots.reduce((most, { sequence }) => Math.max(most, sequence), 0);
   const catalog = createCatalog(setting, identity, { line, snapshots: recovered.snapshots, nextSnapshot });
   const snapshots = createSnapshots(setting, { catalog, holding, room }, recovered.bytesBehind);
@@ -215,10 +222,13 @@ const beginCopy = (state: State, place: CopyPlace): Copy => {
   });
   snapshots.pause();
   const id = state.nextLine++;
-  const line = createLine(lineOptions(options, setting, () => state), {
-    ...{ id, segments: [], nextSequence: 1, newest: place.version },
-    ...{ checksum: crc32(`${id}/${place.version}/${setting.clock.wallMs()}`), isCommitted: false },
-  });
+  const line = createLine(
+    lineOptions(options, setting, () => state),
+    {
+      ...{ id, segments: [], nextSequence: 1, newest: place.version },
+      ...{ checksum: crc32(`${id}/${place.version}/${setting.clock.wallMs()}`), isCommitted: false },
+    },
+  );
   const copy = createCopy({
     ...{ setting, catalog, holding, place, line },
     ended: (isFinished) => {

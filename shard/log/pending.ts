@@ -17,7 +17,8 @@ export type Piece = {
   isTaken: boolean;
 };
 
-export const viewOf = ({ buffer, start, end }: Piece): Uint8Array => new Uint8Array(buffer, start, end - start);
+export const viewOf = ({ buffer, start, end }: Piece): Uint8Array =>
+  new Uint8Array(buffer, start, end - start);
 
 /** What one turn brings mostly lies in one slab: it grows the last piece, so that it is checksummed and written as one. */
 export const addBatch = (pending: Pending, { bytes, first, last }: Batch, pieceBytesMax: number): void => {

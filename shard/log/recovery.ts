@@ -1,5 +1,5 @@
 import { check } from "../../core/check.ts";
-import { messageOf } from "../../core/errors.ts";
+import { messageOf, type EdisError } from "../../core/errors.ts";
 import { epoch, version } from "../../core/ids.ts";
 import type { Holding } from "../holding.ts";
 import { damaged, isDamaged, type Flaw } from "./damage.ts";
@@ -30,17 +30,18 @@ export type Recovered = {
 };
 
 /** A segment as it was found. */
-type Candidate = { readonly segment: Segment; readonly name: string; readonly size: number; isSound: boolean };
+type Candidate = {
+  readonly segment: Segment;
+  readonly name: string;
+  readonly size: number;
+  isSound: boolean;
+};
 
 /**
  * Fills a holding from what a manifest names: the newest sound snapshot, and the log behind it. What is missing at the end
  * and was never said to be synced is a loss of power: it is cut and kept aside. Rejects with `damaged` for anything else.
  */
-export const recover = async (
-  setting: Setting,
-  manifest: Manifest,
-  holding: Holding,
-): Promise<Recovered> => {
+export const recover = async (setting: Setting, manifest: Manifest, holding: Holding): Promise<Recovered> => {
   const names = await setting.disk.list(setting.folder);
   const candidates = await findSegments(setting, manifest, names);
   try {
@@ -93,11 +94,7 @@ const findSegments = async (
     const isSound = found?.line === line && found.sequence === sequence;
     // The first one's header is in the manifest as well.
     const header = sequence === first ? { line, sequence, first: firstVersion, checksum } : found;
-    const segment = createSegment(
-      header ?? { line, sequence, first: version(0), checksum: 0 },
-      path,
-      file,
-    );
+    const segment = createSegment(header ?? { line, sequence, first: version(0), checksum: 0 }, path, file);
     candidates.push({ segment, name, size, isSound });
   }
   return candidates;
@@ -109,7 +106,7 @@ const loadBase = async (
   { snapshots, segments }: Manifest,
   holding: Holding,
 ): Promise<SnapshotInfo | null> => {
-  let failure: unknown = null;
+  let failure: EdisError | null = null;
   for (const info of snapshots) {
     try {
       const at = { folder, sequence: info.sequence };
@@ -227,10 +224,7 @@ const checkEnd = async (
 };
 
 /** Cuts the segment in which the log ends; answers how many segments are kept. */
-const cut = async (
-  { logger }: Setting,
-  { candidates, at, flaw, quarantine }: LogEnd,
-): Promise<number> => {
+const cut = async ({ logger }: Setting, { candidates, at, flaw, quarantine }: LogEnd): Promise<number> => {
   const last = candidates[at];
   if (flaw === null || last === undefined) return at;
   const { segment, name, size } = last;
@@ -253,10 +247,7 @@ type Remains = {
   readonly quarantine: Quarantine;
 };
 
-const tidy = async (
-  { disk, folder }: Setting,
-  { kept, sound, tail, quarantine }: Remains,
-): Promise<void> => {
+const tidy = async ({ disk, folder }: Setting, { kept, sound, tail, quarantine }: Remains): Promise<void> => {
   for (const { segment, name, size } of tail) {
     await segment.file.close();
     if (size === 0) await disk.remove(segment.path);
@@ -272,4 +263,3 @@ const tidy = async (
   }
   await disk.syncFolder(folder);
 };
-

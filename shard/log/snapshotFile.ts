@@ -156,7 +156,11 @@ export const readSnapshot = async (
         ...{ file: path, offset: Math.min(size, info.bytes) },
         what: `it has ${size} bytes, ${info.bytes} were written`,
       });
-    return await readAll({ path, reader: createFileReader(file, size), slices: createSlices(clock) }, info, takeBlock);
+    return await readAll(
+      { path, reader: createFileReader(file, size), slices: createSlices(clock) },
+      info,
+      takeBlock,
+    );
   } finally {
     await file.close();
   }
@@ -186,7 +190,8 @@ const readAll = async (
     if (block.bytes > info.bytes) throw flaw(reading, "the block here says that it is larger than the file");
     await want(reading, layout.blockHeaderBytes + block.bytes);
     const { bytes, at } = reader;
-    if (block.previous !== seen.checksum) throw flaw(reading, "the block here does not follow the one before");
+    if (block.previous !== seen.checksum)
+      throw flaw(reading, "the block here does not follow the one before");
     if (!layout.isSoundBlock(bytes, at, block))
       throw flaw(reading, "the block here does not match its checksum");
     const start = at + layout.blockHeaderBytes;

@@ -8,7 +8,13 @@ import type { SnapshotInfo, SnapshotPlace } from "./manifest.ts";
 import type { Room } from "./room.ts";
 import type { Setting } from "./setting.ts";
 import { turn } from "./slices.ts";
-import { openSnapshot, readSnapshot, snapshotPath, writeSnapshot, type SnapshotWriter } from "./snapshotFile.ts";
+import {
+  openSnapshot,
+  readSnapshot,
+  snapshotPath,
+  writeSnapshot,
+  type SnapshotWriter,
+} from "./snapshotFile.ts";
 
 /**
  * Writes snapshots while the holding goes on changing: walks the store in short slices; what changed meanwhile is in the
@@ -201,7 +207,10 @@ const walk = async (state: State, writer: SnapshotWriter, attempt: Attempt): Pro
 
 const checkAttempt = ({ isGivenUp }: Attempt): void => {
   if (isGivenUp)
-    throw new EdisError("aborted", "Cannot take a snapshot: a full copy replaces what it would hold, or the log is closed");
+    throw new EdisError(
+      "aborted",
+      "Cannot take a snapshot: a full copy replaces what it would hold, or the log is closed",
+    );
 };
 
 const checkRoom = async ({ room, holding, setting, catalog }: State): Promise<void> => {
@@ -231,7 +240,8 @@ const adopt = async (state: State, info: SnapshotInfo): Promise<void> => {
     if (catalog.snapshots === after) catalog.snapshots = before;
     throw error;
   }
-  for (const { sequence } of older) await setting.disk.remove(snapshotPath({ folder: setting.folder, sequence }));
+  for (const { sequence } of older)
+    await setting.disk.remove(snapshotPath({ folder: setting.folder, sequence }));
   await trim(state);
 };
 

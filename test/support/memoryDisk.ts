@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/require-await -- everything here is asynchronous as on a real disk */
 import { behind, type Disk, type DiskFile, type Space } from "../../shard/log/disk.ts";
 
 /**
@@ -29,7 +30,8 @@ export type MemoryDisk = Disk & {
 };
 
 export type Operation = {
-  readonly kind: "write" | "sync" | "truncate" | "open" | "rename" | "remove" | "syncFolder" | "makeFolder" | "read";
+  readonly kind:
+    "write" | "sync" | "truncate" | "open" | "rename" | "remove" | "syncFolder" | "makeFolder" | "read";
   readonly path: string;
 };
 
@@ -41,7 +43,8 @@ type Content = {
 };
 type NameChange = { readonly folder: string; readonly undo: (names: Map<string, Content>) => void };
 
-export const noSpace = (): Error => Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
+export const noSpace = (): Error =>
+  Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
 export const inputOutput = (): Error => Object.assign(new Error("EIO: i/o error"), { code: "EIO" });
 const notFound = (path: string): Error => Object.assign(new Error(`ENOENT: ${path}`), { code: "ENOENT" });
 
@@ -158,10 +161,14 @@ const create = (medium: Medium): MemoryDisk => {
       const { changes } = medium;
       const undone = random(changes.length + 1);
       for (const { undo } of changes.slice(changes.length - undone).toReversed()) undo(found);
-      return createMemoryDisk(new Map([...found].map(([path, content]) => [path, survivor(content, random)])));
+      return createMemoryDisk(
+        new Map([...found].map(([path, content]) => [path, survivor(content, random)])),
+      );
     },
     list: async (folder) =>
-      [...names.keys()].filter((path) => folderOf(path) === folder).map((path) => path.slice(folder.length + 1)),
+      [...names.keys()]
+        .filter((path) => folderOf(path) === folder)
+        .map((path) => path.slice(folder.length + 1)),
     makeFolder: async (folder) => {
       step("makeFolder", folder);
     },
@@ -199,7 +206,9 @@ const create = (medium: Medium): MemoryDisk => {
 };
 
 const copyOf = (names: ReadonlyMap<string, Content>): Map<string, Content> =>
-  new Map([...names].map(([path, { bytes, synced, writes }]) => [path, { bytes, synced, writes: [...writes] }]));
+  new Map(
+    [...names].map(([path, { bytes, synced, writes }]) => [path, { bytes, synced, writes: [...writes] }]),
+  );
 
 const contentOf = (bytes: Uint8Array): Content => ({
   bytes: Buffer.from(bytes),

@@ -21,16 +21,25 @@ type Progress = {
 const tell = async (disk: MemoryDisk, mode: Fsync, progress: Progress): Promise<void> => {
   const rig = await openRig({ disk, mode });
   const note = (): void => {
-    (progress.copy === "none" ? progress.old : progress.copied).set(rig.holding.version, contentsOf(rig.holding));
+    (progress.copy === "none" ? progress.old : progress.copied).set(
+      rig.holding.version,
+      contentsOf(rig.holding),
+    );
   };
   const settled = async (): Promise<void> => {
-    await until("it is durable or over", () => rig.told.failures.length > 0 || rig.log.durable() === rig.log.newest());
+    await until(
+      "it is durable or over",
+      () => rig.told.failures.length > 0 || rig.log.durable() === rig.log.newest(),
+    );
     if (rig.told.failures.length > 0) throw new Error("It has failed");
     progress.durable = rig.log.durable();
   };
   const writeSome = async (from: number, count: number): Promise<void> => {
     for (let i = from; i < from + count; i++) {
-      rig.write(set(`key ${i % 4}`, `value ${i}`), i % 5 === 0 ? del(`key ${(i + 1) % 4}`) : set("n", `${i}`));
+      rig.write(
+        set(`key ${i % 4}`, `value ${i}`),
+        i % 5 === 0 ? del(`key ${(i + 1) % 4}`) : set("n", `${i}`),
+      );
       note();
       if (i % 2 === 0) await settled();
     }
@@ -57,7 +66,11 @@ const copyIn = async ({ log, holding, write }: Rig, progress: Progress, note: ()
   });
   const copy = log.beginCopy({ version: holding.version, quarantineFrom: version(20) });
   for (let i = 0; i < 6; i++) {
-    const entry = { key: Buffer.from(`copied ${i}`), value: Buffer.from("x".repeat(i * 10)), expiresAtMs: null };
+    const entry = {
+      key: Buffer.from(`copied ${i}`),
+      value: Buffer.from("x".repeat(i * 10)),
+      expiresAtMs: null,
+    };
     holding.store.set(entry.key, entry.value, entry.expiresAtMs);
     await copy.add(encodeEntry(entry));
     write(set(`copied ${i - 1}`, `changed ${i}`), set(`meanwhile ${i}`, "y"));
@@ -68,16 +81,29 @@ const copyIn = async ({ log, holding, write }: Rig, progress: Progress, note: ()
   progress.durable = log.durable();
 };
 
-const freshProgress = (): Progress => ({ old: new Map(), copied: new Map(), durable: version(0), copy: "none" });
+const freshProgress = (): Progress => ({
+  old: new Map(),
+  copied: new Map(),
+  durable: version(0),
+  copy: "none",
+});
 
-const check = async (t: ExecutionContext, disk: MemoryDisk, progress: Progress, what: string): Promise<void> => {
+const check = async (
+  t: ExecutionContext,
+  disk: MemoryDisk,
+  { what, ...progress }: Progress & { readonly what: string },
+): Promise<void> => {
   const { holding, log } = await openRig({ disk });
   const found = contentsOf(holding);
   const isCopied = holding.version >= 100;
-  t.true(holding.version >= progress.durable || (progress.copy === "begun" && isCopied), `${what}: durable ${progress.durable}, found ${holding.version}`);
+  t.true(
+    holding.version >= progress.durable || (progress.copy === "begun" && isCopied),
+    `${what}: durable ${progress.durable}, found ${holding.version}`,
+  );
   if (progress.copy === "finished") t.true(isCopied, what);
   const states = isCopied ? progress.copied : progress.old;
-  if (holding.version > 0) t.deepEqual(found, states.get(holding.version), `${what}: version ${holding.version}`);
+  if (holding.version > 0)
+    t.deepEqual(found, states.get(holding.version), `${what}: version ${holding.version}`);
   t.true(holding.complete === holding.version > 0, what);
   // What was found is served, so it must not get lost any more.
   const again = await openRig({ disk: disk.afterPowerLoss(randomFrom(disk.operations())) });
@@ -102,7 +128,7 @@ for (const mode of ["always", "everysec", "never"] as const) {
       const progress = freshProgress();
       disk.stopAt(stop);
       await t.notThrowsAsync(tell(disk, mode, progress).catch(() => undefined));
-      await check(t, disk.restarted(), progress, `stopped at ${stop}`);
+      await check(t, disk.restarted(), { ...progress, what: `stopped at ${stop}` });
     }
   });
 }
@@ -116,7 +142,10 @@ test("a loss of power at any operation loses nothing that was durable: always", 
     disk.stopAt(stop);
     await tell(disk, "always", progress).catch(() => undefined);
     for (let i = 0; i < 6; i++)
-      await check(t, disk.afterPowerLoss(random), progress, `power lost at ${stop}, chance ${i}`);
+      await check(t, disk.afterPowerLoss(random), {
+        ...progress,
+        what: `power lost at ${stop}, chance ${i}`,
+      });
   }
 });
 
@@ -130,6 +159,9 @@ test("a loss of power leaves a state that there was: everysec", async (t) => {
     await tell(disk, "everysec", progress).catch(() => undefined);
     const isFinished = progress.copy === "finished";
     for (let i = 0; i < 6; i++)
-      await check(t, disk.afterPowerLoss(random), { ...progress, durable: version(isFinished ? 100 : 0) }, `power lost at ${stop}, chance ${i}`);
+      await check(t, disk.afterPowerLoss(random), {
+        ...{ ...progress, durable: version(isFinished ? 100 : 0) },
+        what: `power lost at ${stop}, chance ${i}`,
+      });
   }
 });

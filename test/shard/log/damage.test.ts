@@ -23,7 +23,8 @@ const tell = async (end: (rig: Rig) => Promise<void>): Promise<Story> => {
     states.set(rig.holding.version, contentsOf(rig.holding));
     await until("it is durable", () => rig.told.durable === rig.holding.version);
   };
-  for (let i = 0; i < 12; i++) await write(set(`k${i % 5}`, `value ${i}`, i % 3 === 0 ? 7e12 : null), set("n", `${i}`));
+  for (let i = 0; i < 12; i++)
+    await write(set(`k${i % 5}`, `value ${i}`, i % 3 === 0 ? 7e12 : null), set("n", `${i}`));
   await rig.log.snapshot();
   for (let i = 0; i < 6; i++) await write(set(`k${i % 5}`, `next ${i}`));
   await rig.log.snapshot();
@@ -75,7 +76,7 @@ test("a bit flipped anywhere in files that were closed is repaired or refused", 
 });
 
 test("a bit flipped anywhere in files of a killed process loses at most what nothing said was synced", async (t) => {
-  const story = await tell(async () => undefined);
+  const story = await tell(() => Promise.resolve());
   const beforeLast = [...story.states.keys()].at(-2) ?? 0;
   for (const [path, bytes] of story.disk.files()) {
     for (let at = 0; at < bytes.length; at++) {
@@ -86,27 +87,34 @@ test("a bit flipped anywhere in files of a killed process loses at most what not
 });
 
 test("a log cut at any byte of its last segments is recovered up to there", async (t) => {
-  const story = await tell(async () => undefined);
-  const segments = [...story.disk.files()].filter(([path, { length }]) => path.endsWith(".log") && length > 0);
+  const story = await tell(() => Promise.resolve());
+  const segments = [...story.disk.files()].filter(
+    ([path, { length }]) => path.endsWith(".log") && length > 0,
+  );
   const [path, bytes] = segments.at(-1) ?? ["", Buffer.alloc(0)];
   const versions: number[] = [];
   for (let length = 0; length < bytes.length; length++)
     versions.push((await recover(t, withFile(story.disk, path, bytes.subarray(0, length)), story)) ?? 0);
   // What the manifest says was synced cannot be missed; from there on, the more there is the more is recovered.
-  t.deepEqual(versions, versions.toSorted((a, b) => a - b));
+  t.deepEqual(
+    versions,
+    versions.toSorted((a, b) => a - b),
+  );
   t.true(new Set(versions).size >= 4, versions.join());
 });
 
 test("a log that was closed and then cut is refused", async (t) => {
   const story = await tell((rig) => rig.log.close());
-  const segments = [...story.disk.files()].filter(([path, { length }]) => path.endsWith(".log") && length > 0);
+  const segments = [...story.disk.files()].filter(
+    ([path, { length }]) => path.endsWith(".log") && length > 0,
+  );
   const [path, bytes] = segments.at(-1) ?? ["", Buffer.alloc(0)];
   for (let length = 0; length < bytes.length; length++)
     t.is(await recover(t, withFile(story.disk, path, bytes.subarray(0, length)), story), null);
 });
 
 test("a file that is missing is refused, or done without", async (t) => {
-  const story = await tell(async () => undefined);
+  const story = await tell(() => Promise.resolve());
   for (const path of story.disk.files().keys()) {
     const without = new Map(story.disk.files());
     if ((without.get(path)?.length ?? 0) === 0) continue;
@@ -117,8 +125,10 @@ test("a file that is missing is refused, or done without", async (t) => {
 });
 
 test("the torn end is kept aside", async (t) => {
-  const story = await tell(async () => undefined);
-  const segments = [...story.disk.files()].filter(([path, { length }]) => path.endsWith(".log") && length > 0);
+  const story = await tell(() => Promise.resolve());
+  const segments = [...story.disk.files()].filter(
+    ([path, { length }]) => path.endsWith(".log") && length > 0,
+  );
   const [path, bytes] = segments.at(-1) ?? ["", Buffer.alloc(0)];
   const disk = withFile(story.disk, path, bytes.subarray(0, bytes.length - 3));
   await recover(t, disk, story);

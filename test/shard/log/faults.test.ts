@@ -16,7 +16,8 @@ for (const kind of ["write", "sync"] as const)
     rig.write(set("a", "1"));
     await durable(rig);
     const before = rig.told.durable;
-    disk.fault = (operation) => (operation.kind === kind && operation.path.endsWith(".log") ? inputOutput() : null);
+    disk.fault = (operation) =>
+      operation.kind === kind && operation.path.endsWith(".log") ? inputOutput() : null;
     rig.write(set("a", "2"));
     await until("it has failed", () => rig.told.failures.length > 0);
     disk.fault = () => null;
@@ -132,7 +133,10 @@ test("another's volume is not touched", async (t) => {
   const other = await openRig({ disk: createMemoryDisk(), clusterId: "cluster-2" });
   await other.log.close();
   const before = disk.operations();
-  await t.throwsAsync(openRig({ disk, clusterId: "cluster-2" }), { code: "wrong-volume", message: /cluster-1/ });
+  await t.throwsAsync(openRig({ disk, clusterId: "cluster-2" }), {
+    code: "wrong-volume",
+    message: /cluster-1/,
+  });
   const foreign = createMemoryDisk(new Map([[`${folder}/PG_VERSION`, Buffer.from("17")]]));
   await t.throwsAsync(openRig({ disk: foreign }), { code: "wrong-volume", message: /PG_VERSION/ });
   t.is(disk.operations(), before);

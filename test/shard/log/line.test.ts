@@ -118,7 +118,10 @@ test("once nothing more comes the log says what was synced, so that a cut end is
   t.is(bytes[at], 0x32);
   bytes[at] = 0x33;
   damaged.put(path, bytes);
-  await t.throwsAsync(openRig({ disk: damaged }), { code: "damaged", message: /log-000001-0000000001\.log, byte 40/ });
+  await t.throwsAsync(openRig({ disk: damaged }), {
+    code: "damaged",
+    message: /log-000001-0000000001\.log, byte 40/,
+  });
 });
 
 test("records are read back from any place, whole, from memory and from files", async (t) => {
@@ -148,8 +151,12 @@ test("records are read back from any place, whole, from memory and from files", 
 
 const cursor = createRecordCursor();
 
-const checkReads = async (t: { is: (a: unknown, b: unknown) => unknown; true: (a: boolean) => unknown }, { log }: Rig, bytesMax: number): Promise<void> => {
-  for (let from = log.first(); from <= log.newest(); ) {
+const checkReads = async (
+  t: { is: (a: unknown, b: unknown) => unknown; true: (a: boolean) => unknown },
+  { log }: Rig,
+  bytesMax: number,
+): Promise<void> => {
+  for (let from = log.first(); from <= log.newest();) {
     const batch = await log.read(from, bytesMax);
     t.is(batch.first, from);
     let records = 0;
