@@ -47,10 +47,10 @@ kind: build ## a kind cluster with the operator and the sample cluster
 manifests: setup ## prints the CRDs and the one-file manifest from their source
 	@node operator/kubernetes/printManifests.ts
 
-compat: setup ## compares commands with a real redis-server, byte for byte
+compat: setup ## compares commands with a real redis-server, byte for byte; Redis's tools at a local cluster
 	@node test/compat/run.ts
 
-bench: build ## figures (no verdicts)
+bench: build ## figures beside redis-server and valkey-server, into docs/benchmarks.md (no verdicts); one: node bench/NAME.ts
 	@node bench/run.ts
 
 format: setup ## one formatter, its defaults

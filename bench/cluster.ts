@@ -1,6 +1,6 @@
 import { connect } from "../client/index.ts";
 import { clusterYaml, startLocalWorld } from "../test/support/localCluster.ts";
-import { spread } from "./spread.ts";
+import { spread } from "./support/spread.ts";
 
 /**
  * A whole local cluster of 3 writers and 6 readers, the client beside it on the same machine: how long after its

@@ -1,80 +1,114 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectToShard, set, type ShardClient } from "../test/support/shardClient.ts";
-import { addressOf, startPair, streaming, writerPodName } from "../test/support/shardPair.ts";
-import { shardOwnedBy } from "../test/support/shardInfo.ts";
-import { startShardProcess } from "../test/support/shardProcess.ts";
-import { spread } from "./spread.ts";
+import { parseArgs } from "node:util";
+import { ask } from "./support/ask.ts";
+import { fill } from "./support/fill.ts";
+import { startPacer, type Phase } from "./support/pacer.ts";
+import { report } from "./support/report.ts";
+import { serverNames, startServer, type BenchServer } from "./support/servers.ts";
+import { median, medianText } from "./support/spread.ts";
 
 /**
- * How long a new reader of a shard with many keys takes from its start until it streams, under writes, and what the
- * writes see of it. Usage: node bench/copy.ts [keys] [writes a second]
+ * A full copy to a new reader while the server is in use. Usage:
+ * node bench/copy.ts [--keys 8620690] [--rounds 5] [--rate 10000]
  */
-const keys = Number(process.argv[2] ?? 1_000_000);
-const rate = Number(process.argv[3] ?? 5_000);
-const value = new Uint8Array(100).fill(120);
-const perFrame = 50;
+const { values } = parseArgs({
+  options: {
+    // 10^9 bytes of keys and values.
+    keys: { type: "string", default: String(Math.ceil(1e9 / 116)) },
+    rounds: { type: "string", default: "5" },
+    rate: { type: "string", default: "10000" },
+  },
+});
+const [keys, rounds, perSecond] = [values.keys, values.rounds, values.rate].map(Number) as [
+  number,
+  number,
+  number,
+];
+const calmMs = 2_000;
 
-const main = async (): Promise<void> => {
-  const pair = await startPair();
-  const writer = await connectToShard(pair.writerAddress);
-  const filledFrom = performance.now();
-  for (let from = 0; from < keys; from += 20_000) {
-    await Promise.all(
-      Array.from({ length: 20 }, (_, frame) =>
-        writer.ask(Array.from({ length: 1_000 }, (_, i) => set(`key:${from + frame * 1_000 + i}`, value))),
-      ),
-    );
-  }
-  console.log(`filled with ${keys} keys in ${elapsed(filledFrom)} s`);
-  await sleep(500);
-  const calm = await writesWhile(writer, () => sleep(3_000));
-  console.log(`write frames without a copy, ms: ${spread(calm, "frames")}`);
+/** What is compared: a server, and how it copies. */
+type Way = { readonly name: string; readonly server: BenchServer; readonly prepare: () => Promise<unknown> };
+type Copy = { readonly tookMs: number; readonly calm: Phase; readonly during: Phase };
 
-  const from = performance.now();
-  const added = startShardProcess({ role: "reader", pod: "demo-read-1", info: pair.info.url });
-  const during = await writesWhile(writer, async () => {
-    await pair.info.registered("demo-read-1");
-    const registered = performance.now();
-    const owner = pair.info.sessions.get(writerPodName);
-    pair.info.publish([shardOwnedBy(owner ?? null)], { "demo-read-0": 0, "demo-read-1": 0 });
-    await streaming(pair.info, "demo-read-1");
-    console.log(
-      `copy of ${keys} keys: ${elapsed(registered)} s, with the start of the process ${elapsed(from)} s`,
-    );
-  });
-  console.log(`write frames during the copy, ms: ${spread(during, "frames")}`);
-  const reports = [...pair.info.sessions.values()].map(
-    ({ pod, report }) => `${pod}: ${report?.keys ?? 0} keys`,
-  );
-  console.log(reports.join(", "), addressOf(pair.info, "demo-read-1").host);
-  await added.kill();
-  await pair.stop();
+const copyOnce = async ({ server, prepare }: Way): Promise<Copy> => {
+  await prepare();
+  const pacer = await startPacer({ port: server.port(), perSecond, keys, setShare: 0.2 });
+  pacer.phase("calm");
+  await sleep(calmMs);
+  pacer.phase("during");
+  const reader = await server.addReader();
+  const [calm, during] = await pacer.end();
+  await reader.stop();
+  if (calm === undefined || during === undefined) throw new Error("the load has no figures");
+  return { tookMs: reader.tookMs, calm, during };
 };
 
-/** Round trips of write frames at the rate, while something goes on. */
-const writesWhile = async (writer: ShardClient, goesOn: () => Promise<void>): Promise<number[]> => {
-  const took: number[] = [];
-  const state = { isOver: false };
-  const work = goesOn().finally(() => {
-    state.isOver = true;
+const names = serverNames();
+const servers: BenchServer[] = [];
+for (const name of names) {
+  const server = await startServer(name, {
+    durability: "none",
+    settings: ["--repl-diskless-sync-delay", "0"],
   });
-  const start = performance.now();
-  const pending: Promise<void>[] = [];
-  for (let writes = 0; !state.isOver;) {
-    for (; writes < ((performance.now() - start) / 1_000) * rate; writes += perFrame) {
-      const sent = performance.now();
-      const requests = Array.from({ length: perFrame }, (_, i) =>
-        set(`key:${(writes * 7 + i) % keys}`, value),
-      );
-      pending.push(writer.ask(requests).then(() => void took.push(performance.now() - sent)));
-    }
-    await sleep(1);
+  await fill(server.port(), { from: 0, to: keys });
+  servers.push(server);
+}
+const ways = servers.flatMap((server): Way[] =>
+  server.name === "edis"
+    ? [{ name: "edis", server, prepare: () => Promise.resolve() }]
+    : ["yes", "no"].map((diskless) => ({
+        name: `${server.name}, repl-diskless-sync ${diskless}`,
+        server,
+        prepare: () => ask(server.port(), ["CONFIG", "SET", "repl-diskless-sync", diskless]),
+      })),
+);
+const copies = new Map<string, Copy[]>(ways.map(({ name }) => [name, []]));
+for (let round = 0; round < rounds; round++) {
+  for (const way of ways) {
+    const copy = await copyOnce(way);
+    copies.get(way.name)?.push(copy);
+    console.log(way.name, copy.tookMs, copy.during.p99, copy.during.max);
   }
-  await Promise.all([work, ...pending]);
-  return took;
-};
+}
+for (const server of servers) await server.stop();
 
-const elapsed = (from: number): string => ((performance.now() - from) / 1_000).toFixed(2);
-
-await main();
+const yardstick = copies.get("redis, repl-diskless-sync yes") ?? [];
+const rows = [...copies].map(([name, samples]) => {
+  const worst = (figure: (copy: Copy) => number): string => Math.max(...samples.map(figure)).toFixed(1);
+  const middle = (figure: (copy: Copy) => number): string => median(samples.map(figure)).toFixed(1);
+  return [
+    name,
+    medianText(
+      samples.map(({ tookMs }) => tookMs / 1_000),
+      2,
+    ),
+    medianText(
+      samples.map(({ tookMs }, round) => tookMs / (yardstick[round]?.tookMs ?? NaN)),
+      2,
+    ),
+    ...[middle(({ calm }) => calm.p99), worst(({ calm }) => calm.max)],
+    ...[middle(({ during }) => during.p99), worst(({ during }) => during.max)],
+    worst(({ during }) => during.own.max),
+  ];
+});
+report(
+  {
+    name: "copy",
+    title: "Full copy to a new reader",
+    text: `${keys.toLocaleString("en")} keys (${((keys * 116) / 1e9).toFixed(2)} GB of keys and values) copied to a new reader, from the start of its process to its serving, under a load of ${perSecond.toLocaleString("en")} requests a
+second as in [pauses](#pauses); ${rounds} rounds in turn. redis and valkey with \`repl-diskless-sync-delay 0\` (by itself it is 5 s). Latencies of the load in milliseconds:
+p99 is the median of the rounds, max the greatest of all.`,
+    tables: [
+      {
+        caption: "",
+        head: [
+          ...["", "s", "÷ redis, diskless", "calm p99", "calm max"],
+          ...["during p99", "during max", "load's own max"],
+        ],
+        rows,
+      },
+    ],
+  },
+  names,
+);
 process.exit(0);

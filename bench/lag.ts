@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectToShard, get, session, set, type ShardClient } from "../test/support/shardClient.ts";
 import { startPair } from "../test/support/shardPair.ts";
-import { spread } from "./spread.ts";
+import { spread } from "./support/spread.ts";
 
 /**
  * How long after its acknowledgement a write is visible at the reader, under 20,000 writes a second to one writer with

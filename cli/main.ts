@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "../client/index.ts";
-import { messageOf } from "../core/errors.ts";
+import { EdisError, messageOf } from "../core/errors.ts";
+import { valueBytesMax } from "../core/limits.ts";
 import { exitCodes } from "./exit.ts";
 import { processOutput } from "./output.ts";
 import { runWords, type Surroundings } from "./program.ts";
@@ -67,7 +68,17 @@ const prompt = async (around: Surroundings, settings: Settings): Promise<number>
 
 const readInput = async (): Promise<Uint8Array> => {
   const parts: Uint8Array[] = [];
-  for await (const part of process.stdin) parts.push(part as Uint8Array);
+  let bytes = 0;
+  for await (const part of process.stdin) {
+    const read = part as Uint8Array;
+    parts.push(read);
+    bytes += read.length;
+    if (bytes > valueBytesMax)
+      throw new EdisError(
+        "too-large",
+        `Cannot send what comes from standard input: a value has at most ${valueBytesMax} bytes`,
+      );
+  }
   return Buffer.concat(parts);
 };
 

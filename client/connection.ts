@@ -1,7 +1,12 @@
 import { backoffMs } from "../core/backoff.ts";
 import { EdisError, messageOf } from "../core/errors.ts";
 import type { Epoch, ShardId } from "../core/ids.ts";
-import { operationsPerFrameMax, outstandingFramesMax, unsentBytesSoftMax } from "../core/limits.ts";
+import {
+  frameBytesMax,
+  operationsPerFrameMax,
+  outstandingFramesMax,
+  unsentBytesSoftMax,
+} from "../core/limits.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -10,7 +15,9 @@ import {
   type Report,
   type ToClient,
 } from "../core/message.ts";
-import { decodeReplies, encodeRequests, type Result } from "../core/request.ts";
+import type { Result } from "../core/request.ts";
+import { decodeReplies } from "../core/requestDecoder.ts";
+import { encodeRequests } from "../core/requestEncoder.ts";
 import type { Member, Shard } from "../core/topology.ts";
 import type { Connection } from "../net/connection.ts";
 import { dial } from "../net/dial.ts";
@@ -77,6 +84,9 @@ type Line = {
   flushing: boolean;
   nextId: number;
   heardMs: number;
+  /** Bytes that had come by then, and by the end of the last frame. */
+  received: number;
+  receivedWhole: number;
   /** Not sent yet. */
   groups: Group[];
   /** Sent, not answered yet; oldest first. */
@@ -98,6 +108,8 @@ export const createPodConnection = (options: PodConnectionOptions): PodConnectio
     flushing: false,
     nextId: 1,
     heardMs: 0,
+    received: 0,
+    receivedWhole: 0,
     groups: [],
     outstanding: new Map(),
     asked: [],
@@ -127,9 +139,14 @@ export const createPodConnection = (options: PodConnectionOptions): PodConnectio
       wantTopology(line);
     },
     giveUpReads: (forMs) => {
-      giveUpReads(line, forMs);
+      listen(line);
+      const isMoving = line.heardMs > clock.nowMs() - forMs;
+      // In the middle of a large answer the others wait behind it, as they would anywhere.
+      const isAmidLarge = line.received - line.receivedWhole > unsentBytesSoftMax;
+      if (!isMoving || !isAmidLarge) giveUpReads(line, forMs);
     },
     dropIfSilent: (forMs) => {
+      listen(line);
       const [oldest] = line.outstanding.values();
       const beforeMs = clock.nowMs() - forMs;
       if (oldest !== undefined && oldest.sentMs < beforeMs && line.heardMs < beforeMs)
@@ -174,10 +191,12 @@ const open = (line: Line): void => {
     to: options.member.pod,
     token: null,
     timeoutMs: dialMsMax,
+    frameBytesMax,
     opened: (opened) => {
       line.dialling = false;
       line.connection = opened;
       line.heardMs = options.clock.nowMs();
+      line.receivedWhole = opened.receivedBytes();
       for (const _ of line.asked) opened.send(encodeMessage({ kind: "ask" }));
       flushSoon(line);
       return {
@@ -231,6 +250,7 @@ const broken = (line: Line, error: EdisError): void => {
 const receive = (line: Line, bytes: Uint8Array): void => {
   const { options } = line;
   line.heardMs = options.clock.nowMs();
+  line.receivedWhole = line.connection?.receivedBytes() ?? 0;
   try {
     if (isControl(bytes)) heed(line, decodeMessage(toClientSchema, bytes));
     else settle(line, bytes);
@@ -327,6 +347,16 @@ const closeIfRetired = (line: Line): void => {
 
 const wantTopology = ({ connection }: Line): void => {
   connection?.send(encodeMessage({ kind: "watch" }));
+};
+
+/** A large frame takes its time, in either direction: as long as its bytes move, the pod is not silent. */
+const listen = (line: Line): void => {
+  const { connection } = line;
+  if (connection === undefined) return;
+  const received = connection.receivedBytes();
+  const isMoving = received !== line.received || connection.unsentBytes() > unsentBytesSoftMax;
+  line.received = received;
+  if (isMoving) line.heardMs = line.options.clock.nowMs();
 };
 
 const giveUpReads = (line: Line, forMs: number): void => {

@@ -11,7 +11,7 @@ export const keyBytes = (key: Data): Uint8Array => {
   return atMost(bytes, keyBytesMax, "a key");
 };
 
-/** The bytes of a value. Throws `too-large` above 1 MiB. */
+/** The bytes of a value. Throws `too-large` above 64 MiB. */
 export const valueBytes = (value: Data): Uint8Array =>
   atMost(bytesOf(value, "a value"), valueBytesMax, "a value");
 

@@ -1,6 +1,7 @@
 import { EdisError } from "../core/errors.ts";
 import { epoch, version, type Slot } from "../core/ids.ts";
 import type { Condition, Expiry, ReadLevel, Request, Result } from "../core/request.ts";
+import { frameBytesMax, operationOverheadBytesMax } from "../core/limits.ts";
 import { slotOf } from "../core/slot.ts";
 import type { Shard } from "../core/topology.ts";
 import { keyBytes, valueBytes, type Data } from "./data.ts";
@@ -118,18 +119,30 @@ export const requestOf = (call: BatchOperation, defaults: ReadChoice): Request =
     case "get":
       return { kind: "get", key: keyBytes(call.key), read: levelOf(call, defaults) };
     case "set":
-      return {
+      return fitting({
         kind: "set",
         key: keyBytes(call.key),
         value: valueBytes(call.value),
         condition: conditionOf(call),
         expiry: expiryOf(call),
-      };
+      });
     case "delete":
       return { kind: "delete", key: keyBytes(call.key) };
     case "increment":
       return { kind: "increment", key: keyBytes(call.key), by: integer(call.by ?? 1, "an increment") };
   }
+};
+
+/** A value and the one it must equal share a frame. */
+const fitting = (request: Extract<Request, { readonly kind: "set" }>): Request => {
+  const { key, value, condition } = request;
+  const expected = condition.kind === "ifEqual" ? condition.value.length : 0;
+  const bytes = key.length + value.length + expected;
+  if (expected === 0 || bytes + operationOverheadBytesMax <= frameBytesMax) return request;
+  throw new EdisError(
+    "too-large",
+    `Cannot send a key, a value and the one it must equal of ${bytes} bytes: all of a frame has at most ${frameBytesMax}`,
+  );
 };
 
 const levelOf = (choice: ReadChoice, defaults: ReadChoice): ReadLevel => {

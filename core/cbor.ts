@@ -23,8 +23,8 @@ export const encode = (value: unknown): Uint8Array => encoder.encode(value);
 
 /** Reads exactly one value. Byte strings are views of `bytes`. Throws `bad-message` or `too-large`. */
 export const decode = (bytes: Uint8Array, budget: Budget): unknown => {
-  const end = measure(bytes, 0, { left: budget.itemsMax, budget });
-  if (end !== bytes.length) throw bad(`${bytes.length - end} bytes follow its value`);
+  const end = endOf(bytes, 0, { left: budget.itemsMax, budget });
+  if (end !== bytes.length) throw badMessage(`${bytes.length - end} bytes follow its value`);
   return decodeChecked(bytes);
 };
 
@@ -34,7 +34,7 @@ export const decodeSequence = (bytes: Uint8Array, budget: Budget, valuesMax: num
   const values: Sized[] = [];
   for (let at = 0; at < bytes.length;) {
     if (values.length === valuesMax) throw tooLarge(`it holds more than ${valuesMax} values`);
-    const end = measure(bytes, at, room);
+    const end = endOf(bytes, at, room);
     values.push({ value: decodeChecked(bytes.subarray(at, end)), bytes: end - at });
     at = end;
   }
@@ -54,10 +54,10 @@ const decodeChecked = (bytes: Uint8Array): unknown => {
   }
 };
 
-type Room = { left: number; readonly budget: Budget };
+export type Room = { left: number; readonly budget: Budget };
 
 /** The offset behind the value at `start`. Iterative, so that no depth of nesting can overflow the stack. */
-const measure = (bytes: Uint8Array, start: number, room: Room): number => {
+export const endOf = (bytes: Uint8Array, start: number, room: Room): number => {
   if (bytes.length > room.budget.bytesMax) {
     throw tooLarge(`it has ${bytes.length} bytes, the maximum is ${room.budget.bytesMax}`);
   }
@@ -81,19 +81,20 @@ const measure = (bytes: Uint8Array, start: number, room: Room): number => {
         break;
       case 2: // bytes
       case 3: // text
-        if (argument > bytes.length - at) throw bad("a string in it is longer than the message");
+        if (argument > bytes.length - at) throw badMessage("a string in it is longer than the message");
         at += argument;
         break;
       case 4: // array
       case 5: // map
-        if (argument > bytes.length - at) throw bad("an array or map in it is longer than the message");
+        if (argument > bytes.length - at)
+          throw badMessage("an array or map in it is longer than the message");
         pending.push(wanted);
         if (pending.length > room.budget.depthMax)
           throw tooLarge(`it nests deeper than ${room.budget.depthMax}`);
         wanted = major === 4 ? argument : argument * 2;
         break;
       default:
-        throw bad("it holds a tag");
+        throw badMessage("it holds a tag");
     }
   }
 };
@@ -103,11 +104,11 @@ const header = (bytes: Uint8Array, at: number): { major: number; argument: numbe
   const major = first >> 5;
   const info = first & 0x1f;
   if (info < 24) {
-    if (major === 7 && info < 20) throw bad("it holds an unassigned simple value");
+    if (major === 7 && info < 20) throw badMessage("it holds an unassigned simple value");
     return { major, argument: info, next: at + 1 };
   }
-  if (info > 27) throw bad("it holds an indefinite or reserved length");
-  if (major === 7 && info === 24) throw bad("it holds an unassigned simple value");
+  if (info > 27) throw badMessage("it holds an indefinite or reserved length");
+  if (major === 7 && info === 24) throw badMessage("it holds an unassigned simple value");
   const size = 1 << (info - 24);
   let argument = 0;
   for (let i = 1; i <= size; i++) argument = argument * 256 + byteAt(bytes, at + i);
@@ -116,9 +117,13 @@ const header = (bytes: Uint8Array, at: number): { major: number; argument: numbe
 
 const byteAt = (bytes: Uint8Array, at: number): number => {
   const byte = bytes[at];
-  if (byte === undefined) throw bad("it is cut off");
+  if (byte === undefined) throw badMessage("it is cut off");
   return byte;
 };
 
-const bad = (what: string): EdisError => new EdisError("bad-message", `Cannot read the message: ${what}`);
-const tooLarge = (what: string): EdisError => new EdisError("too-large", `Cannot read the message: ${what}`);
+/** What a message is refused with. */
+export const badMessage = (what: string): EdisError =>
+  new EdisError("bad-message", `Cannot read the message: ${what}`);
+/** What a message above its limits is refused with. */
+export const tooLarge = (what: string): EdisError =>
+  new EdisError("too-large", `Cannot read the message: ${what}`);

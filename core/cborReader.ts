@@ -1,4 +1,5 @@
-import { badMessage } from "./keyValue.ts";
+import { badMessage, endOf } from "./cbor.ts";
+import { keyBytesMax, valueBytesMax } from "./limits.ts";
 
 /**
  * Reads CBOR (RFC 8949) in place, item by item, for the frames of which there are millions: nothing is allocated, and
@@ -25,6 +26,18 @@ export const takeArray = (reader: CborReader, what: string): number => {
 
 /** Takes a byte string and gives its length; -1, and nothing is taken, where the next item is something else. */
 export const takeBytes = (reader: CborReader): number => takeString(reader, 2);
+
+/** Takes a key, from `start` to `at`. */
+export const takeKey = (reader: CborReader): void => {
+  const length = takeBytes(reader);
+  if (length < 1 || length > keyBytesMax) throw badMessage(`a key is not 1 to ${keyBytesMax} bytes`);
+};
+
+/** Takes a value, from `start` to `at`. */
+export const takeValue = (reader: CborReader): void => {
+  const length = takeBytes(reader);
+  if (length < 0 || length > valueBytesMax) throw badMessage(`a value is not 0 to ${valueBytesMax} bytes`);
+};
 
 /** Takes a text string as `takeBytes` does. */
 export const takeText = (reader: CborReader): number => takeString(reader, 3);
@@ -63,6 +76,17 @@ export const takeNumber = (reader: CborReader): number => {
   if (first < 0x20) return takeArgument(reader, first);
   if (first < 0x40) return -1 - takeArgument(reader, first);
   return first >= 0xf9 && first <= 0xfb ? takeFloat(reader, first) : NaN;
+};
+
+/** Skips one item of any kind that nests no deeper than `depthMax`, and returns what is left of `itemsLeft` items. Throws `too-large` too. */
+export const skipItem = (reader: CborReader, depthMax: number, itemsLeft: number): number => {
+  const { bytes } = reader;
+  const room = {
+    left: itemsLeft,
+    budget: { bytesMax: bytes.length, depthMax, itemsMax: itemsLeft },
+  };
+  reader.at = endOf(bytes, reader.at, room);
+  return room.left;
 };
 
 /** The first byte of the next item. */

@@ -32,6 +32,7 @@ export const errorCodes = {
   "try-again": "retry",
   "too-busy": "retry",
   "disk-full": "retry",
+  "out-of-memory": "retry",
   "no-topology": "retry",
   "no-owner": "retry",
   "shutting-down": "refresh",

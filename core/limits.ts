@@ -2,14 +2,18 @@
 
 /** As Redis Cluster tools expect; a key longer than this is data. */
 export const keyBytesMax = 64 * 1024;
-/** The copy of one value into a frame must not delay the others by more than some milliseconds. */
-export const valueBytesMax = 1024 * 1024;
-/** A frame holds at least two of the largest operations. */
-export const frameBytesMax = 4 * 1024 * 1024;
+/** Each copy of one value delays the others: about 20 ms at this size, and there are some on its way. */
+export const valueBytesMax = 64 * 1024 * 1024;
+/** Records, results and operations are larger than their keys and values by their headers and numbers. */
+export const operationOverheadBytesMax = 64;
+/** A frame holds one largest operation or record, or replies of that size, and much room for the rest. */
+export const frameBytesMax = valueBytesMax + 1024 * 1024;
+/** A message that is not a frame of operations, records or replies: at most a topology. */
+export const controlBytesMax = 4 * 1024 * 1024;
 /** Operations in one frame: some milliseconds of work. */
 export const operationsPerFrameMax = 4096;
 /** A topology of 1,024 shards and 10,000 pods, about 300 bytes each. */
-export const topologyBytesMax = 4 * 1024 * 1024;
+export const topologyBytesMax = controlBytesMax;
 /** Before its hello is accepted a peer has had no reason to send more than a hello. */
 export const helloBytesMax = 4 * 1024;
 /** A peer that is there answers a hello at once. */
@@ -24,18 +28,21 @@ export const frameItemsMax = 64 * 1024;
 export const recordsPerFrameMax = 16 * 1024;
 /** Bytes not yet taken by a peer before the sender stops reading that peer's requests. */
 export const unsentBytesSoftMax = 1024 * 1024;
-/** Bytes not yet taken by a peer before it is cut off: it asks, but does not read. */
-export const unsentBytesHardMax = 16 * 1024 * 1024;
-/** Bytes of half-received frames over all connections of one port: eight of the largest frames. */
-export const halfReceivedBytesMax = 32 * 1024 * 1024;
+/**
+ * Bytes not yet taken by a peer before it is cut off: it asks, but does not read. What is below the soft maximum, one frame
+ * that goes beyond it, and another for what was under way by then.
+ */
+export const unsentBytesHardMax = unsentBytesSoftMax + 2 * frameBytesMax;
+/** Bytes not yet taken by the peers over all connections of one port, before the one that took least is cut off: four large replies. */
+export const unsentBytesInAllMax = 4 * frameBytesMax;
+/** Bytes of half-received frames over all connections of one port: four of the largest frames. */
+export const halfReceivedBytesMax = 4 * frameBytesMax;
 /** Connections per port: file descriptors (65,536 by default in containers) less room for the rest. */
 export const connectionsMax = 16_384;
 /** What a reader may have outstanding (written to its socket, not yet taken) before it is dropped to resync. */
 export const unsentBytesPerReaderMax = 8 * 1024 * 1024;
 /** While a reader copies, the walk waits as long as this much is unsent, so that heartbeats are never stuck behind it. */
 export const copyAheadBytesMax = 512 * 1024;
-/** Records a writer keeps so that a reader can resume after a cut: about 3 s at 20,000 writes/s of 140 bytes. */
-export const backlogBytesMax = 16 * 1024 * 1024;
 export const readersPerShardMax = 64;
 /** Reads that wait at one reader for a version it does not hold yet. */
 export const waitingReadsMax = 4096;
@@ -48,28 +55,34 @@ export const hopsMax = 8;
 /** Length of names, addresses, codes and other short texts in messages. */
 export const textBytesMax = 1024;
 export const readersMax = 10_000;
-/** Values in one frame of replies: it is at most as large as a frame, with room for the answers around them. */
+/** Values in one frame of replies, unless a single one has more: the time to copy them is taken from everybody else. */
 export const replyValueBytesMax = 3 * 1024 * 1024;
 /** Bytes of records or entries in one replication frame, unless a single one has more: about 2 ms of work at a reader. */
 export const replicationFrameBytesMax = 256 * 1024;
+/** Bytes of records that are written and sent as one piece, unless a single record has more. */
+export const journalBatchBytesMax = 256 * 1024;
 /** Expired keys that an owner removes at once: less than a millisecond of work. */
 export const expiredPerTurnMax = 1000;
 /** Bytes of one RESP command: as much as a frame. */
-export const respCommandBytesMax = 4 * 1024 * 1024;
+export const respCommandBytesMax = frameBytesMax;
 /** Arguments of one RESP command, as in Redis; the bytes are bounded as well. */
 export const respArgumentsMax = 1024 * 1024;
 /** An inline command or a length line, as in Redis. */
 export const respInlineBytesMax = 64 * 1024;
-/** Bytes of the commands that one RESP client has queued between MULTI and EXEC. */
-export const respQueuedBytesMax = 16 * 1024 * 1024;
+/** Bytes of the commands that one RESP client has queued between MULTI and EXEC: a largest one, and others. */
+export const respQueuedBytesMax = respCommandBytesMax + 16 * 1024 * 1024;
 /** Scans under way at one process; the one that was not asked on for longest starts again. */
 export const respScansMax = 1024;
 /** Bytes of replies of one RESP client that are made and not sent yet; a command whose reply has no room is answered with an error. */
-export const respReplyBytesMax = 64 * 1024 * 1024;
+export const respReplyBytesMax = unsentBytesSoftMax + 2 * respCommandBytesMax;
 /** A RESP client that takes nothing of its replies for this long is cut off. */
 export const respStalledMsMax = 60_000;
 /** What a store copies at once to bring entries together: about half a millisecond of work. */
 export const compactedBytesPerTurnMax = 256 * 1024;
+/** Keys that an owner evicts in one turn: some milliseconds of work. A turn's commands (64 KiB of them) rarely need more. */
+export const evictedPerTurnMax = 2000;
+/** How far beyond its maximum a shard goes while eviction goes on between turns: some of the largest commands. */
+export const memoryOvershootBytesMax = 16 * 1024 * 1024;
 /** A segment of a log: 64 of them for the log of 4 GiB; recovery reads at most one that it could do without. */
 export const logSegmentBytesMax = 64 * 1024 * 1024;
 /** Records that are framed together in a log: whoever reads one of them reads and checks them all. */
@@ -96,3 +109,5 @@ export const snapshotAheadBytesMax = 4 * 1024 * 1024;
 export const snapshotUnsyncedBytesMax = 16 * 1024 * 1024;
 /** What a start found beyond the end of a log, and what a copy replaced though it was not in it: kept for a person to look at. */
 export const quarantineBytesMax = 128 * 1024 * 1024;
+/** Keys that FLUSHALL deletes in one turn: about two milliseconds of work. */
+export const flushedPerTurnMax = 1000;

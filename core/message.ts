@@ -10,7 +10,7 @@ import {
   textBytesMax,
   topologyBytesMax,
 } from "./limits.ts";
-import { branded, bytesOf, count, ms, podRefFields, shardShape, text } from "./shape.ts";
+import { branded, bytesOf, count, ms, podRefFields, settingsShape, shardShape, text } from "./shape.ts";
 
 /**
  * The control messages: CBOR maps with a `kind`, one union per direction. (Requests, replies and records are arrays:
@@ -55,6 +55,7 @@ const topology = v.object({
   revision: branded(revision),
   mapVersion: branded(mapVersion),
   lagMsMax: ms,
+  settings: settingsShape,
   shards,
   members,
 });
@@ -68,6 +69,7 @@ const changeMessage = v.object({
     to: stamp,
     mapVersion: branded(mapVersion),
     lagMsMax: ms,
+    settings: settingsShape,
     shardCount: v.pipe(count, v.maxValue(shardsMax)),
     shards,
     members,
@@ -99,6 +101,8 @@ const report = v.object({
     }),
   ]),
   leaving: v.boolean(),
+  /** The newest place up to which it holds everything of a shard, served or not; null where it holds nothing whole. */
+  held: v.nullable(v.object({ shard: shardField, epoch: epochField, version: versionField })),
   version: versionField,
   keys: count,
   bytes: count,
@@ -171,29 +175,29 @@ const resync = v.object({
   epoch: epochField,
   version: versionField,
 });
+/** From a reader, after the hello of a second connection: it wants all that there is. */
+const copy = v.object({ kind: v.literal("copy"), shard: shardField });
 const historyField = v.pipe(
   v.array(v.object({ epoch: epochField, startVersion: versionField })),
-  v.minLength(1),
   v.maxLength(100_000),
 );
 /** The reader's copy is good: the next record is `version` + 1. */
-const goOn = v.object({
-  kind: v.literal("continue"),
-  epoch: epochField,
-  version: versionField,
-  bytes: count,
-  history: historyField,
-});
-/** The reader has to drop its copy: entries follow, mixed with records, then `copied`. */
-const copy = v.object({
-  kind: v.literal("copy"),
+const goOn = v.object({ kind: v.literal("continue"), epoch: epochField, version: versionField });
+/** The records behind the reader's copy are not there, or the copy is none of this data: only a full copy helps. */
+const copyFirst = v.object({ kind: v.literal("copyFirst") });
+/**
+ * On the second connection: entries follow, then `copied`. They show each key as it was at `version` or later, up to where
+ * `copied` says; with the records from `version` on they are a copy as it was there.
+ */
+const copying = v.object({
+  kind: v.literal("copying"),
   epoch: epochField,
   version: versionField,
   bytes: count,
   keys: count,
   history: historyField,
 });
-/** All that there was when the copy began has been sent. */
+/** All entries have been sent: with the records up to `version` the copy is whole. */
 const copied = v.object({ kind: v.literal("copied"), version: versionField });
 /** The writer's heartbeat: its newest version and the bytes of all records up to it. */
 const mark = v.object({ kind: v.literal("mark"), epoch: epochField, version: versionField, bytes: count });
@@ -213,8 +217,8 @@ export const toClientSchema = v.variant("kind", [
 ]);
 export const fromShardSchema = v.variant("kind", [register, reportMessage]);
 export const toShardSchema = v.variant("kind", [topologyMessage, changeMessage, failure]);
-export const fromReaderSchema = v.variant("kind", [resync, ack]);
-export const toReaderSchema = v.variant("kind", [goOn, copy, copied, mark, leaving, failure]);
+export const fromReaderSchema = v.variant("kind", [resync, copy, ack]);
+export const toReaderSchema = v.variant("kind", [goOn, copyFirst, copying, copied, mark, leaving, failure]);
 
 export type FromClient = v.InferOutput<typeof fromClientSchema>;
 export type ToClient = v.InferOutput<typeof toClientSchema>;

@@ -1,7 +1,5 @@
-import { encode } from "./cbor.ts";
-import { EdisError } from "./errors.ts";
+import { badMessage, encode, tooLarge } from "./cbor.ts";
 import type { Epoch, Version } from "./ids.ts";
-import { badMessage } from "./keyValue.ts";
 import { frameBytesMax, recordsPerFrameMax } from "./limits.ts";
 import { createRecordCursor } from "./recordCursor.ts";
 
@@ -86,5 +84,3 @@ const entryIn = (frame: Uint8Array): Entry => ({
   value: frame.subarray(cursor.valueStart, cursor.valueEnd),
   expiresAtMs: cursor.expiresAtMs === 0 ? null : cursor.expiresAtMs,
 });
-
-const tooLarge = (what: string): EdisError => new EdisError("too-large", `Cannot read the message: ${what}`);

@@ -1,7 +1,6 @@
-import { createCborReader, takeArray, takeBytes, takeCount, type CborReader } from "./cborReader.ts";
+import { badMessage } from "./cbor.ts";
+import { createCborReader, takeArray, takeCount, takeKey, takeValue, type CborReader } from "./cborReader.ts";
 import { epoch, version, type Epoch, type Version } from "./ids.ts";
-import { badMessage } from "./keyValue.ts";
-import { keyBytesMax, valueBytesMax } from "./limits.ts";
 
 /**
  * Walks records and entries (core/record.ts) in their bytes, without allocating: a frame of the stream, a piece of a log
@@ -88,21 +87,21 @@ const takeItem = (cursor: Fields, reader: CborReader): void => {
       cursor.opcode = entryOpcode;
       cursor.epoch = noEpoch;
       cursor.version = noVersion;
-      takeKey(cursor, reader);
-      takeValue(cursor, reader);
+      takeItsKey(cursor, reader);
+      takeItsValue(cursor, reader);
       break;
     case setOpcode:
       expect(elements, 6);
       cursor.opcode = setOpcode;
       takePlace(cursor, reader);
-      takeKey(cursor, reader);
-      takeValue(cursor, reader);
+      takeItsKey(cursor, reader);
+      takeItsValue(cursor, reader);
       break;
     case deleteOpcode:
       expect(elements, 4);
       cursor.opcode = deleteOpcode;
       takePlace(cursor, reader);
-      takeKey(cursor, reader);
+      takeItsKey(cursor, reader);
       withoutValue(cursor, reader);
       break;
     case epochOpcode:
@@ -136,16 +135,14 @@ const takePlace = (cursor: Fields, reader: CborReader): void => {
   cursor.version = version(ver);
 };
 
-const takeKey = (cursor: Fields, reader: CborReader): void => {
-  const length = takeBytes(reader);
-  if (length < 1 || length > keyBytesMax) throw badMessage(`a key is not 1 to ${keyBytesMax} bytes`);
+const takeItsKey = (cursor: Fields, reader: CborReader): void => {
+  takeKey(reader);
   cursor.keyStart = reader.start;
   cursor.keyEnd = reader.at;
 };
 
-const takeValue = (cursor: Fields, reader: CborReader): void => {
-  const length = takeBytes(reader);
-  if (length < 0 || length > valueBytesMax) throw badMessage(`a value is not 0 to ${valueBytesMax} bytes`);
+const takeItsValue = (cursor: Fields, reader: CborReader): void => {
+  takeValue(reader);
   cursor.valueStart = reader.start;
   cursor.valueEnd = reader.at;
   cursor.expiresAtMs = takeCount(reader, "an expiry in milliseconds");

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { epoch, shardId, slot } from "./ids.ts";
 import { textBytesMax } from "./limits.ts";
+import { evictions, fsyncs, usualSettings } from "./settings.ts";
 
 /** The pieces that schemas of messages and of stored objects are made of: each is a type and the check of what comes in. */
 export const text = v.pipe(v.string(), v.maxLength(textBytesMax));
@@ -41,3 +42,13 @@ export const shardShape = v.object({
   ]),
   slots: v.pipe(v.array(v.tuple([branded(slot), branded(slot)])), v.maxLength(16_384)),
 });
+
+/** `Settings` of settings.ts. A peer older than they are says none; what a newer one calls by a name unknown here is taken for the safest. */
+export const settingsShape = v.optional(
+  v.object({
+    fsync: v.fallback(v.picklist(fsyncs), "always"),
+    memoryMaxBytes: v.nullish(count, null),
+    eviction: v.fallback(v.picklist(evictions), "noeviction"),
+  }),
+  usualSettings,
+);

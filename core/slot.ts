@@ -14,6 +14,18 @@ export const slotOf = (key: Uint8Array): Slot => {
   return slot(crc16(key, 0, key.length) % slotCount);
 };
 
+/** The slot of the key that lies in `bytes` between `from` and `to`. */
+export const slotOfRange = (bytes: Uint8Array, from: number, to: number): Slot => {
+  // Most keys have no tag: one look at the bytes says so.
+  for (let open = from; open < to; open++) {
+    if (bytes[open] !== 0x7b) continue;
+    const close = bytes.indexOf(0x7d, open + 1);
+    if (close > open + 1 && close < to) return slot(crc16(bytes, open + 1, close) % slotCount);
+    break;
+  }
+  return slot(crc16(bytes, from, to) % slotCount);
+};
+
 // CRC16-CCITT (XMODEM): polynomial 0x1021, start 0, no reflection; "123456789" gives 0x31c3.
 const table = Uint16Array.from({ length: 256 }, (_, byte) => {
   let crc = byte << 8;

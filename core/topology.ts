@@ -7,6 +7,7 @@ import {
   type Slot,
   type Term,
 } from "./ids.ts";
+import type { Settings } from "./settings.ts";
 
 /** What everybody is told: who owns which slots, in which epoch, and where every pod is found. */
 export type Topology = {
@@ -20,6 +21,7 @@ export type Topology = {
   readonly mapVersion: MapVersion;
   /** A reader further behind than this leaves the rotation of eventual reads. Milliseconds. */
   readonly lagMsMax: number;
+  readonly settings: Settings;
   /** Index i holds shard i. */
   readonly shards: readonly Shard[];
   /** Every live pod, by name. */
@@ -79,6 +81,7 @@ export type TopologyChange = {
   readonly to: Stamp;
   readonly mapVersion: MapVersion;
   readonly lagMsMax: number;
+  readonly settings: Settings;
   readonly shardCount: number;
   readonly shards: readonly Shard[];
   readonly members: readonly Member[];
@@ -100,6 +103,7 @@ export const difference = (before: Topology, after: Topology): TopologyChange =>
     to: { term: after.term, revision: after.revision },
     mapVersion: after.mapVersion,
     lagMsMax: after.lagMsMax,
+    settings: after.settings,
     shardCount: after.shards.length,
     shards: after.shards.filter((shard, i) => JSON.stringify(shard) !== JSON.stringify(before.shards[i])),
     members: after.members.filter((member) => members.get(member.pod) !== JSON.stringify(member)),
@@ -121,6 +125,7 @@ export const patched = (before: Topology, change: TopologyChange): Topology | un
     revision: change.to.revision,
     mapVersion: change.mapVersion,
     lagMsMax: change.lagMsMax,
+    settings: change.settings,
     shards,
     members: [...members.values()].sort(byPod),
   };

@@ -3,6 +3,7 @@ import { EdisError, messageOf } from "../core/errors.ts";
 import { unsentBytesHardMax, unsentBytesSoftMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import { encodeMessage } from "../core/message.ts";
+import type { Account } from "./unsent.ts";
 
 /** One open, proved connection. Frames go out in the order of `send`. */
 export type Connection = {
@@ -10,10 +11,15 @@ export type Connection = {
   readonly send: (frame: Uint8Array) => void;
   /** Bytes queued that the operating system has not taken yet. */
   readonly unsentBytes: () => number;
+  /** Bytes that came so far, those of a frame that is not whole yet among them: they grow as long as the peer is sending. */
+  readonly receivedBytes: () => number;
   /** Says why, where there is a reason, sends what is queued, and closes. */
   readonly close: (reason?: EdisError) => void;
   /** Drops it at once. */
   readonly cut: () => void;
+  /** Nothing more is read from the peer until `resume`. */
+  readonly pause: () => void;
+  readonly resume: () => void;
   readonly isOpen: () => boolean;
   /** Address and port of the peer, for logs. */
   readonly remote: string;
@@ -31,18 +37,19 @@ export type Handlers = {
  * Puts limits around a websocket. Once a peer leaves `unsentBytesSoftMax` unread, nothing more is read from it until it
  * has caught up: a slow peer slows itself, never grows this process. `pace` false leaves that to the user (replication).
  */
-export const wrap = (socket: WebSocket, { remote, logger, pace }: WrapOptions): Wrapped => {
+export const wrap = (
+  socket: WebSocket,
+  { remote, logger, pace, received, account }: WrapOptions,
+): Wrapped => {
   let handlers: Handlers | undefined;
-  let paused = false;
   const isOpen = (): boolean => socket.readyState === socket.OPEN;
 
   const flushed = (): void => {
-    if (socket.bufferedAmount > 0) return;
-    if (paused) {
-      paused = false;
-      socket.resume();
-    }
-    handlers?.drained?.();
+    const unsent = socket.bufferedAmount;
+    account?.set(unsent);
+    if (unsent > 0) return;
+    pause.end("peer");
+    if (!pause.is()) handlers?.drained?.();
   };
 
   const connection: Connection = {
@@ -50,15 +57,16 @@ export const wrap = (socket: WebSocket, { remote, logger, pace }: WrapOptions): 
       if (!isOpen()) return;
       socket.send(frame, flushed);
       const unsent = socket.bufferedAmount;
+      account?.set(unsent);
       if (unsent > unsentBytesHardMax) {
         logger.warn({ remote, unsent }, "peer takes nothing: cut off");
         socket.terminate();
-      } else if (pace && !paused && unsent > unsentBytesSoftMax) {
-        paused = true;
-        socket.pause();
+      } else if (pace && unsent > unsentBytesSoftMax) {
+        pause.begin("peer");
       }
     },
     unsentBytes: () => socket.bufferedAmount,
+    receivedBytes: received,
     close: (reason) => {
       if (!isOpen()) return;
       if (reason !== undefined) {
@@ -71,6 +79,12 @@ export const wrap = (socket: WebSocket, { remote, logger, pace }: WrapOptions): 
     cut: () => {
       socket.terminate();
     },
+    pause: () => {
+      pause.begin("user");
+    },
+    resume: () => {
+      pause.end("user");
+    },
     isOpen,
     remote,
   };
@@ -81,31 +95,84 @@ export const wrap = (socket: WebSocket, { remote, logger, pace }: WrapOptions): 
     try {
       handlers?.message(frame);
     } catch (error) {
-      if (error instanceof EdisError) {
-        logger.debug({ remote, code: error.code }, "peer sent what cannot be read");
-        connection.close(error);
-      } else {
-        // A defect of ours; the bytes came from outside, so it costs this connection and not the process.
-        logger.error({ remote, error }, "failed on a message");
-        connection.close(new EdisError("bad-message", `Cannot handle the message: ${messageOf(error)}`));
-      }
+      connection.close(reasonOf(error, { remote, logger }));
     }
   };
+  const pause = createPause(socket, receive);
 
   return {
     connection,
-    receive,
+    receive: (frame) => {
+      if (pause.is()) pause.hold(frame);
+      else receive(frame);
+    },
     use: (chosen) => {
       handlers = chosen;
     },
     ended: () => {
+      account?.close();
       handlers?.closed();
       handlers = undefined;
     },
   };
 };
 
-export type WrapOptions = { readonly remote: string; readonly logger: Logger; readonly pace: boolean };
+/** Because the peer does not read, or because the user cannot take more. */
+type PausedBy = "peer" | "user";
+type Pause = {
+  readonly is: () => boolean;
+  readonly begin: (by: PausedBy) => void;
+  readonly end: (by: PausedBy) => void;
+  readonly hold: (frame: Uint8Array) => void;
+};
+
+/** Reading nothing more from a peer. What had been read of it by then is held back: at most what one read of the socket brings. */
+const createPause = (socket: WebSocket, take: (frame: Uint8Array) => void): Pause => {
+  const pausedBy = new Set<PausedBy>();
+  let held: Uint8Array[] = [];
+  const is = (): boolean => pausedBy.size > 0;
+  return {
+    is,
+    begin: (by) => {
+      if (!is()) socket.pause();
+      pausedBy.add(by);
+    },
+    end: (by) => {
+      if (!pausedBy.delete(by) || is()) return;
+      const frames = held;
+      held = [];
+      // What is taken now may pause the peer once more.
+      for (const frame of frames) {
+        if (is()) held.push(frame);
+        else take(frame);
+      }
+      if (!is()) socket.resume();
+    },
+    hold: (frame) => {
+      held.push(frame);
+    },
+  };
+};
+
+/** What a peer is told whose message could not be handled. */
+const reasonOf = (error: unknown, { remote, logger }: Pick<WrapOptions, "remote" | "logger">): EdisError => {
+  if (error instanceof EdisError) {
+    logger.debug({ remote, code: error.code }, "peer sent what cannot be read");
+    return error;
+  }
+  // A defect of ours; the bytes came from outside, so it costs this connection and not the process.
+  logger.error({ remote, error }, "failed on a message");
+  return new EdisError("bad-message", `Cannot handle the message: ${messageOf(error)}`);
+};
+
+export type WrapOptions = {
+  readonly remote: string;
+  readonly logger: Logger;
+  readonly pace: boolean;
+  readonly received: () => number;
+  /** Where its unsent bytes are counted with those of others. */
+  readonly account?: Account;
+};
 export type Wrapped = {
   readonly connection: Connection;
   readonly receive: (frame: Uint8Array) => void;

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
+import type { Socket } from "node:net";
 import { WebSocket } from "ws";
 import type { Cancel, Clock } from "../core/clock.ts";
 import { EdisError, isErrorCode, messageOf } from "../core/errors.ts";
-import { helloMsMax, topologyBytesMax } from "../core/limits.ts";
+import { controlBytesMax, helloMsMax, unsentBytesSoftMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import {
   challengeSchema,
@@ -36,6 +37,8 @@ export type DialOptions = {
   readonly opened: (connection: Connection, welcome: Welcome) => Handlers;
   /** Until the welcome. Milliseconds; `helloMsMax` by default. */
   readonly timeoutMs?: number;
+  /** Of one frame that comes; a control message by default. */
+  readonly frameBytesMax?: number;
 };
 
 /** The peer refused the hello; `leader` names where to go instead, if it is known. */
@@ -53,20 +56,25 @@ export class RefusedError extends EdisError {
  * it belongs to the cluster), or what the peer refused with (RefusedError). Aborting the signal later cuts the connection.
  */
 export const dial = async (options: DialOptions): Promise<Connection> => {
-  const { url, clock, signal, timeoutMs = helloMsMax } = options;
+  const { url, clock, signal, timeoutMs = helloMsMax, frameBytesMax = controlBytesMax } = options;
   signal.throwIfAborted();
   let socket: WebSocket;
   try {
     socket = new WebSocket(url, {
       perMessageDeflate: false,
-      maxPayload: topologyBytesMax,
+      maxPayload: frameBytesMax,
       handshakeTimeout: timeoutMs,
     });
   } catch (error) {
     throw new EdisError("bad-argument", `Cannot dial ${url}: wanted is ws://host:port`, { cause: error });
   }
   return new Promise<Connection>((resolve, reject) => {
-    const wrapped = wrap(socket, { remote: url, logger: options.logger, pace: false });
+    let raw: Socket | undefined;
+    socket.on("upgrade", (response) => {
+      raw = response.socket;
+    });
+    const received = (): number => raw?.bytesRead ?? 0;
+    const wrapped = wrap(socket, { remote: url, logger: options.logger, pace: false, received });
     let settled = false;
     const settle = (error?: Error): void => {
       if (settled) return;
@@ -88,7 +96,7 @@ export const dial = async (options: DialOptions): Promise<Connection> => {
     });
     signal.addEventListener("abort", abort, { once: true });
 
-    const cancelProbes = probe(socket, clock);
+    const cancelProbes = probe(socket, clock, received);
     const greet = greeter(options, socket, (welcome) => {
       wrapped.use(options.opened(wrapped.connection, welcome));
       settle();
@@ -121,12 +129,14 @@ export const dial = async (options: DialOptions): Promise<Connection> => {
 
 const probeEveryMs = 3_000;
 const silentProbesMax = 2;
+/** While much waits to be sent the answer to a probe waits behind it: a largest frame at 10 Mbit/s takes a minute. */
+const busyProbesMax = 20;
 
 /**
  * Cuts the connection to a peer that is gone without a word (its machine lost power, its network was cut): a socket
  * that only listens would not notice for a quarter of an hour. Two probes in a row, since the first may be our own stall.
  */
-const probe = (socket: WebSocket, clock: Clock): Cancel => {
+const probe = (socket: WebSocket, clock: Clock, received: () => number): Cancel => {
   let silent = 0;
   const heard = (): void => {
     silent = 0;
@@ -134,9 +144,15 @@ const probe = (socket: WebSocket, clock: Clock): Cancel => {
   socket.on("message", heard);
   socket.on("ping", heard);
   socket.on("pong", heard);
+  let read = 0;
   return clock.every(probeEveryMs, () => {
     if (socket.readyState !== socket.OPEN) return;
-    if (silent++ >= silentProbesMax) socket.terminate();
+    // In the middle of a large frame, of either side, no pong can come: bytes that move show that the peer is there.
+    const before = read;
+    read = received();
+    if (read !== before) heard();
+    const silentMax = socket.bufferedAmount > unsentBytesSoftMax ? busyProbesMax : silentProbesMax;
+    if (silent++ >= silentMax) socket.terminate();
     else socket.ping();
   });
 };

@@ -6,10 +6,11 @@ import type { Clock } from "../core/clock.ts";
 import { EdisError, type ErrorCode } from "../core/errors.ts";
 import {
   connectionsMax,
-  frameBytesMax,
+  controlBytesMax,
   halfReceivedBytesMax,
   helloBytesMax,
   helloMsMax,
+  unsentBytesInAllMax,
 } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import {
@@ -22,6 +23,7 @@ import {
 } from "../core/message.ts";
 import type { PodRef } from "../core/topology.ts";
 import { bytesOf, wrap, type Connection, type Handlers } from "./connection.ts";
+import { createUnsent, type Unsent } from "./unsent.ts";
 import { helloProof, sameProof, welcomeProof } from "./proof.ts";
 
 /** A port that takes websocket connections: challenge, hello, welcome, then whatever `opened` makes of them. */
@@ -48,6 +50,20 @@ export type ListenOptions = {
   readonly opened: (connection: Connection, hello: Hello) => Handlers;
   /** Stop reading from peers that do not read (default true). */
   readonly pace?: boolean;
+  readonly limits?: Partial<ListenLimits>;
+};
+
+export type ListenLimits = {
+  /** Of one frame; a control message by default. */
+  readonly frameBytesMax: number;
+  /** Of frames that have not come whole, and of what peers have not taken: over all connections. */
+  readonly halfReceivedBytesMax: number;
+  readonly unsentBytesMax: number;
+};
+const usualLimits: ListenLimits = {
+  frameBytesMax: controlBytesMax,
+  halfReceivedBytesMax,
+  unsentBytesMax: unsentBytesInAllMax,
 };
 
 export type Admission = {
@@ -76,6 +92,8 @@ type Client = {
   consumed: number;
   proved: boolean;
   alive: boolean;
+  /** Bytes read when it was last looked at. */
+  seen: number;
 };
 
 const sweepMs = 100;
@@ -90,13 +108,16 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
     response.writeHead(426, { connection: "close" }).end("This port speaks websocket.\n");
   });
   http.maxConnections = connectionsMax;
-  const server = new WebSocketServer({ server: http, maxPayload: frameBytesMax, perMessageDeflate: false });
+  const limits = { ...usualLimits, ...options.limits };
+  const unsent = createUnsent(limits.unsentBytesMax);
+  const maxPayload = limits.frameBytesMax;
+  const server = new WebSocketServer({ server: http, maxPayload, perMessageDeflate: false });
   const refuse = (code: ErrorCode): void => void refusals.set(code, (refusals.get(code) ?? 0) + 1);
 
   // It repeats the errors of the HTTP server, which are handled below.
   server.on("error", () => undefined);
   server.on("connection", (socket, request) => {
-    accept({ options, clients, refuse }, socket, request);
+    accept({ options, clients, refuse, unsent }, socket, request);
   });
   await new Promise<void>((resolve, reject) => {
     http.once("error", reject);
@@ -111,7 +132,7 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
 
   let sweeps = 0;
   const stopSweep = clock.every(sweepMs, () => {
-    sweep(clients, refuse);
+    sweep(clients, refuse, limits.halfReceivedBytesMax);
     if (++sweeps % pingEverySweeps === 0) for (const client of clients) checkAlive(client);
   });
 
@@ -140,31 +161,49 @@ type Port = {
   readonly options: ListenOptions;
   readonly clients: Set<Client>;
   readonly refuse: (code: ErrorCode) => void;
+  readonly unsent: Unsent;
 };
 
-const accept = ({ options, clients, refuse }: Port, socket: WebSocket, request: IncomingMessage): void => {
+/** Says why, and lets go. */
+const turnAway = (
+  { options, refuse }: Port,
+  { socket, remote }: { readonly socket: WebSocket; readonly remote: string },
+  error: EdisError,
+): void => {
+  const { clock, logger } = options;
+  refuse(error.code);
+  logger.debug({ remote, code: error.code, message: error.message }, "refused a connection");
+  const leader = error instanceof NotLeaderError ? error.leader : "";
+  socket.send(encodeMessage({ kind: "refused", code: error.code, message: error.message, leader }));
+  socket.close(1008);
+  // A peer that never answers the closing frame is not waited for.
+  clock.after(sweepMs * 10, () => {
+    socket.terminate();
+  });
+};
+
+const accept = (port: Port, socket: WebSocket, request: IncomingMessage): void => {
+  const { options, clients, refuse, unsent } = port;
   const { clock, logger, self, pace = true } = options;
   const raw = request.socket;
   raw.setNoDelay(true);
   const remote = `${raw.remoteAddress ?? "?"}:${raw.remotePort ?? 0}`;
-  const client: Client = { socket, raw, consumed: raw.bytesRead, proved: false, alive: true };
+  const read = raw.bytesRead;
+  const client: Client = { socket, raw, consumed: read, proved: false, alive: true, seen: read };
   clients.add(client);
-  const wrapped = wrap(socket, { remote, logger, pace });
+  const account = unsent.open(() => {
+    refuse("too-busy");
+    logger.warn({ remote }, "peers take too little in all: the one that owes most is cut off");
+    socket.terminate();
+  });
+  const wrapped = wrap(socket, { remote, logger, pace, account, received: () => raw.bytesRead });
   const nonce = randomBytes(32);
 
-  const turnAway = (error: EdisError): void => {
-    refuse(error.code);
-    logger.debug({ remote, code: error.code, message: error.message }, "refused a connection");
-    const leader = error instanceof NotLeaderError ? error.leader : "";
-    socket.send(encodeMessage({ kind: "refused", code: error.code, message: error.message, leader }));
-    socket.close(1008);
-    // A peer that never answers the closing frame is not waited for.
-    clock.after(sweepMs * 10, () => {
-      socket.terminate();
-    });
+  const refuseHello = (error: EdisError): void => {
+    turnAway(port, { socket, remote }, error);
   };
   const cancelHelloTimeout = clock.after(helloMsMax, () => {
-    turnAway(new EdisError("timeout", `Cannot wait longer for a hello: ${helloMsMax} ms are over`));
+    refuseHello(new EdisError("timeout", `Cannot wait longer for a hello: ${helloMsMax} ms are over`));
   });
 
   const open = (frame: Uint8Array): void => {
@@ -193,7 +232,7 @@ const accept = ({ options, clients, refuse }: Port, socket: WebSocket, request: 
         throw new EdisError("bad-message", "Cannot read a text frame: messages are binary (CBOR)");
       open(bytesOf(data));
     } catch (error) {
-      turnAway(error instanceof EdisError ? error : new EdisError("bad-message", "Cannot read the hello"));
+      refuseHello(error instanceof EdisError ? error : new EdisError("bad-message", "Cannot read the hello"));
     }
   });
   socket.on("pong", () => {
@@ -239,7 +278,7 @@ const judge = (options: ListenOptions, hello: Hello, nonce: Uint8Array): Admissi
 };
 
 /** Bounds what half-sent frames may hold: before the hello by connection, afterwards in all. */
-const sweep = (clients: ReadonlySet<Client>, refuse: (code: ErrorCode) => void): void => {
+const sweep = (clients: ReadonlySet<Client>, refuse: (code: ErrorCode) => void, bytesMax: number): void => {
   let halfReceived = 0;
   let worst: Client | undefined;
   const cut = (client: Client): void => {
@@ -252,14 +291,17 @@ const sweep = (clients: ReadonlySet<Client>, refuse: (code: ErrorCode) => void):
     halfReceived += held;
     if (worst === undefined || held > worst.raw.bytesRead - worst.consumed) worst = client;
   }
-  if (halfReceived > halfReceivedBytesMax && worst !== undefined) cut(worst);
+  if (halfReceived > bytesMax && worst !== undefined) cut(worst);
 };
 
+/** One that is in the middle of a large frame cannot answer a ping before its end: its bytes show that it is there. */
 const checkAlive = (client: Client): void => {
-  if (!client.alive) {
+  const { bytesRead } = client.raw;
+  if (!client.alive && bytesRead === client.seen) {
     client.socket.terminate();
     return;
   }
   client.alive = false;
+  client.seen = bytesRead;
   client.socket.ping();
 };

@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Info } from "./info/info.ts";
+import { announcedOf } from "./info/publish.ts";
 import type { Observed, PlannedEvent, Refusal } from "./plan/model.ts";
 import { plan } from "./plan/plan.ts";
 import { ConflictError, type Platform } from "./platform.ts";
@@ -134,7 +135,7 @@ const createReconciler = ({ platform, info, clock, logger }: ControllerOptions) 
     if (planned.ownership !== observed.ownership) {
       await platform.writeOwnership(cluster, planned.ownership, stored?.resourceVersion ?? null);
     }
-    info.publish(key, planned.ownership, cluster.spec.reads.lagMsMax);
+    info.publish(key, planned.ownership, announcedOf(cluster.spec));
     await tell(cluster, memory, [...planned.events, ...newRefusals(memory, planned.refusals)]);
     await platform.apply(cluster, planned.workload);
     const topology = info.topology(key);

@@ -2,20 +2,17 @@ import * as v from "valibot";
 import { shardsMax } from "../core/ids.ts";
 import { EdisError } from "../core/errors.ts";
 import { readersMax } from "../core/limits.ts";
+import { evictions, fsyncs, usualSettings } from "../core/settings.ts";
+import { isFields, storageSizeDefault } from "./rules.ts";
 import type { ShardCluster, ShardClusterSpec } from "./shardCluster.ts";
 
 /**
  * What a ShardCluster may say: the one source of the CRD that the API server checks with, and of the check that the local
- * runtime makes of its file. `specSchema` is a structural OpenAPI v3 schema; what a schema cannot say is in `rules`.
+ * runtime makes of its file. `specSchema` is a structural OpenAPI v3 schema; what a schema cannot say is in rules.ts.
  */
 export const group = "edis.dev";
 export const version = "v1alpha1";
 export const apiVersion = `${group}/${version}`;
-
-/** Where nothing else is said. Not a default of the schema, as ephemeral storage has no size. */
-export const storageSizeDefault = "1Gi";
-/** `<name>-write-<hash of 10>`, a label of every pod, must stay below 64 characters. */
-export const nameCharactersMax = 40;
 
 /** A JSON Schema as the API server takes it. */
 export type Schema = Readonly<Record<string, unknown>>;
@@ -122,6 +119,43 @@ const storageSchema: Schema = {
   },
 };
 
+const durabilitySchema: Schema = {
+  description: "What an acknowledged write survives. May be changed at any time: running pods follow.",
+  type: "object",
+  default: {},
+  properties: {
+    fsync: {
+      description:
+        "always: a write is acknowledged once it is on the disk. everysec: a crash of the machine loses a second at most. never: the operating system decides when.",
+      type: "string",
+      enum: [...fsyncs],
+      default: usualSettings.fsync,
+    },
+  },
+};
+
+const memorySchema: Schema = {
+  description: "How much each pod may hold. May be changed at any time: running pods follow.",
+  type: "object",
+  default: {},
+  properties: {
+    max: {
+      description:
+        "What each pod's keys and values may take, with their index, such as 512Mi. Where it is not said: what the container's memory limit leaves when the process has had its share; without a limit there is no maximum.",
+      type: "string",
+      minLength: 1,
+      maxLength: 32,
+    },
+    eviction: {
+      description:
+        "What becomes of other keys when a write finds no room. noeviction: nothing, the write is refused. allkeys-lru, allkeys-random: those that were not used for long, or any, make room. volatile-lru, volatile-random, volatile-ttl: only those that expire, the last in the order in which they do.",
+      type: "string",
+      enum: [...evictions],
+      default: usualSettings.eviction,
+    },
+  },
+};
+
 /** The schema of `spec`. */
 export const specSchema: Schema = {
   description: "What is wanted.",
@@ -166,120 +200,11 @@ export const specSchema: Schema = {
       },
     },
     storage: storageSchema,
+    durability: durabilitySchema,
+    memory: memorySchema,
     template: templateSchema,
   },
 };
-
-/** A part of an API object. */
-export type Fields = Readonly<Record<string, unknown>>;
-
-/** What must hold beyond the schema. `cel` is what the API server evaluates, `holds` the same for the local runtime. */
-export type Rule = {
-  /** From the object's root; what `self` is. A rule holds where there is nothing at its path. */
-  readonly path: readonly string[];
-  readonly cel: string;
-  readonly message: string;
-  /** Where the API server is to say the fault lies, below `path`. */
-  readonly fieldPath?: string;
-  /** `old` is undefined while the object is made; CEL rules that name `oldSelf` are not evaluated then. */
-  readonly holds: (self: Fields, old: Fields | undefined) => boolean;
-};
-
-const namePattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$";
-const quantityPattern = "^[1-9][0-9]*([.][0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$";
-const labelPattern = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
-const storage = ["spec", "storage"];
-const template = ["spec", "template"];
-
-// The API server tries rules on defaults of the schema before it has filled in what lies below them.
-const celText = (field: string, otherwise: string): string => `(has(${field}) ? ${field} : '${otherwise}')`;
-const celEphemeral = (self: string): string => `(has(${self}.ephemeral) && ${self}.ephemeral)`;
-const isName = (name: unknown): boolean =>
-  typeof name === "string" && name.length <= nameCharactersMax && new RegExp(namePattern).test(name);
-const text = (field: unknown): string => (typeof field === "string" ? field : "");
-const keptStorage = (self: Fields): string =>
-  JSON.stringify([
-    self["ephemeral"] === true,
-    self["size"] ?? storageSizeDefault,
-    self["storageClassName"] ?? "",
-  ]);
-const startsWithNone = (self: Fields, prefixes: readonly string[]): boolean =>
-  !Object.keys(self).some((key) => prefixes.some((prefix) => key.startsWith(prefix)));
-
-export const rules: readonly Rule[] = [
-  {
-    path: [],
-    cel: `size(self.metadata.name) <= ${nameCharactersMax} && self.metadata.name.matches('${namePattern}')`,
-    message: `metadata.name must have at most ${nameCharactersMax} characters, begin with a letter, and hold only lower-case letters, digits and '-': Services and pods are named after it`,
-    holds: (self) => isName(at(self, ["metadata"])?.["name"]),
-  },
-  {
-    path: [],
-    cel: "!self.metadata.name.matches('-(read|write|pods)$')",
-    message:
-      "metadata.name must not end with -read, -write or -pods: the Services of a cluster without that ending have this name",
-    holds: (self) => !/-(read|write|pods)$/.test(text(at(self, ["metadata"])?.["name"])),
-  },
-  {
-    path: storage,
-    cel: `!${celEphemeral("self")} || (!has(self.size) && !has(self.storageClassName))`,
-    message: "ephemeral storage has no size and no storageClassName: leave them out, or set ephemeral: false",
-    holds: (self) =>
-      self["ephemeral"] !== true || (self["size"] === undefined && self["storageClassName"] === undefined),
-  },
-  {
-    path: storage,
-    cel: `!has(self.size) || self.size.matches('${quantityPattern}')`,
-    message: "size must be a quantity above zero, such as 10Gi",
-    fieldPath: ".size",
-    holds: (self) => self["size"] === undefined || new RegExp(quantityPattern).test(text(self["size"])),
-  },
-  {
-    path: storage,
-    cel: [
-      `${celEphemeral("self")} == ${celEphemeral("oldSelf")}`,
-      `${celText("self.size", storageSizeDefault)} == ${celText("oldSelf.size", storageSizeDefault)}`,
-      `${celText("self.storageClassName", "")} == ${celText("oldSelf.storageClassName", "")}`,
-    ].join(" && "),
-    message:
-      "storage cannot be changed once the cluster is there (whenDeleted can): make a new ShardCluster with the storage wanted",
-    holds: (self, old) => old === undefined || keptStorage(self) === keptStorage(old),
-  },
-  {
-    path: [...template, "labels"],
-    cel: "self.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('edis.dev/'))",
-    message: "labels app.kubernetes.io/* and edis.dev/* are set by the operator: choose other names",
-    holds: (self) => startsWithNone(self, ["app.kubernetes.io/", "edis.dev/"]),
-  },
-  {
-    path: [...template, "labels"],
-    cel: `self.all(key, self[key].matches('${labelPattern}'))`,
-    message:
-      "a label's value must be empty, or begin and end with a letter or digit with only letters, digits, '-', '_' and '.' between",
-    holds: (self) => Object.values(self).every((value) => new RegExp(labelPattern).test(text(value))),
-  },
-  {
-    path: [...template, "annotations"],
-    cel: "self.all(key, !key.startsWith('edis.dev/'))",
-    message: "annotations edis.dev/* are set by the operator: choose other names",
-    holds: (self) => startsWithNone(self, ["edis.dev/"]),
-  },
-];
-
-/** The rules that a defaulted object breaks; `old` is what it replaces. */
-export const brokenRules = (object: Fields, old: Fields | undefined): readonly Rule[] =>
-  rules.filter((rule) => {
-    const self = at(object, rule.path);
-    return self !== undefined && !rule.holds(self, old === undefined ? undefined : at(old, rule.path));
-  });
-
-const at = (object: Fields, path: readonly string[]): Fields | undefined => {
-  let value: unknown = object;
-  for (const name of path) value = isFields(value) ? value[name] : undefined;
-  return isFields(value) ? value : undefined;
-};
-const isFields = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /**
  * The schema with unknown fields refused, which a CRD must not say: `kubectl` refuses them by itself, a local file needs
@@ -317,6 +242,15 @@ const decoded = v.object({
       storageClassName: v.optional(v.string(), ""),
       whenDeleted: v.optional(v.picklist(["Retain", "Delete"]), "Retain"),
     }),
+    // Objects that were stored before these fields were there have them by default as well.
+    durability: v.optional(v.object({ fsync: v.optional(v.picklist(fsyncs), usualSettings.fsync) }), {}),
+    memory: v.optional(
+      v.object({
+        max: v.optional(v.string(), ""),
+        eviction: v.optional(v.picklist(evictions), usualSettings.eviction),
+      }),
+      {},
+    ),
     template: v.object({
       labels: strings,
       annotations: strings,

@@ -1,3 +1,5 @@
+import type { Eviction, Fsync } from "../core/settings.ts";
+
 /** The ShardCluster resource as the operator sees it: defaulted and validated (schema.ts), whichever way it came. */
 export type ShardCluster = {
   readonly namespace: string;
@@ -20,6 +22,12 @@ export type ShardClusterSpec = {
     readonly lagMsMax: number;
   };
   readonly storage: Storage;
+  readonly durability: { readonly fsync: Fsync };
+  readonly memory: {
+    /** What each pod may hold: a Kubernetes quantity. Empty: what its container allows. */
+    readonly max: string;
+    readonly eviction: Eviction;
+  };
   /** Laid over the pods. Checked by the API server, passed on as it is. */
   readonly template: PodTemplate;
 };

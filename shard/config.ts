@@ -22,9 +22,13 @@ export type Config = {
     readonly http: number;
     readonly resp: number;
   };
+  /** The folder for its data. */
+  readonly data: string;
   readonly node: string;
   readonly zone: string;
   readonly logLevel: string;
+  /** Whether the container's memory limit is for this process alone. */
+  readonly ownContainer: boolean;
   /** How long requests are still served after the signal to end. */
   readonly drainMs: number;
 };
@@ -56,8 +60,10 @@ export const readConfig = (
       http: port(env, "EDIS_HTTP_PORT", 8080),
       resp: port(env, "EDIS_RESP_PORT", 6379),
     },
+    data: optional(env, "EDIS_DATA", "/data"),
     node: optional(env, "EDIS_NODE", ""),
     zone: optional(env, "EDIS_ZONE", ""),
+    ownContainer: oneOf(env, "EDIS_OWN_CONTAINER", ["0", "1"], "0") === "1",
     logLevel: oneOf(env, "EDIS_LOG_LEVEL", logLevels, "info"),
     drainMs: integer(env, "EDIS_DRAIN_MS", { fallback: 1_000, max: drainMsMax }),
   };

@@ -17,6 +17,9 @@ export type Counters = {
   /** Streams that this reader had to break off, because they did not go on where it stood. */
   brokenStreams: number;
   expiredKeys: number;
+  /** Of Edis's own clients: reads of keys that were there, and that were not. */
+  hits: number;
+  misses: number;
 };
 export type Outcome = "ok" | ErrorCode;
 
@@ -30,11 +33,13 @@ export const createCounters = (): Counters => ({
   resyncsSent: 0,
   brokenStreams: 0,
   expiredKeys: 0,
+  hits: 0,
+  misses: 0,
 });
 
 /** Counts the results of one frame. */
 export const countResults = (
-  { requests: counts }: Counters,
+  counters: Counters,
   requests: readonly Request[],
   results: readonly Result[],
 ): void => {
@@ -43,7 +48,11 @@ export const countResults = (
     const result = results[i];
     if (request === undefined || result === undefined) continue;
     const outcome = result.kind === "error" ? result.code : "ok";
-    const byOutcome = counts[request.kind];
+    if (result.kind === "value") {
+      if (result.value === null) counters.misses++;
+      else counters.hits++;
+    }
+    const byOutcome = counters.requests[request.kind];
     byOutcome.set(outcome, (byOutcome.get(outcome) ?? 0) + 1);
   }
 };

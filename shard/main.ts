@@ -16,7 +16,11 @@ const main = async (): Promise<void> => {
     process.exit(1);
   });
   const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
-  const shard = await startShard(config, { clock: systemClock, logger, random, incarnation });
+  const failed = (error: unknown): void => {
+    logger.error({ error }, "the volume cannot be relied on: ending");
+    process.exit(1);
+  };
+  const shard = await startShard(config, { clock: systemClock, logger, random, incarnation, failed });
 
   let ending = false;
   const end = (signal: string): void => {

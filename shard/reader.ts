@@ -1,25 +1,27 @@
+import { EdisError } from "../core/errors.ts";
 import { epoch, version, type ShardId, type Version } from "../core/ids.ts";
 import { replyValueBytesMax, sessionWaitMsMax, waitingReadsMax } from "../core/limits.ts";
 import type { Lag, ToReader } from "../core/message.ts";
-import type { Record, Streamed } from "../core/record.ts";
 import type { Place, ReadLevel, Request, Result } from "../core/request.ts";
 import type { Holding } from "./holding.ts";
-import { epochAt } from "./replication/history.ts";
+import type { Batch } from "./log/log.ts";
+import { replay, takeEntries } from "./replay.ts";
 import { refusal } from "./route.ts";
-import { apply } from "./store/store.ts";
 import { hasExpired } from "./turn.ts";
-import { isAfter, repliesTooLarge } from "./writer.ts";
+import { isAfter, repliesTooLarge, takeRoom } from "./writer.ts";
 
 /**
- * Follows one shard's stream: takes a full copy where it must, applies each record exactly in order, knows how far it is
- * behind, and answers reads as far as that allows. `To` is whoever waits for an answer.
+ * Follows one shard's stream: applies each record exactly in order, takes a full copy on a second connection where it must,
+ * knows how far it is behind, and answers reads as far as that allows. `To` is whoever waits for an answer.
  *
  * `step` changes the reader in place; nothing else may.
  */
 export type Reader<To> = {
   readonly shard: ShardId;
   readonly holding: Holding;
-  progress: ReaderProgress;
+  link: Link;
+  /** A full copy that is under way; null where none is. */
+  copy: Copy | null;
   /** The newest that the source is known to have. */
   known: { readonly version: Version; readonly bytes: number };
   /** Marks that lie ahead of the holding, oldest first. */
@@ -29,13 +31,20 @@ export type Reader<To> = {
   waiting: Waiting<To>[];
 };
 
-/** Where the stream stands. Reads are answered from a complete holding whatever this says; its lag grows. */
-export type ReaderProgress =
-  | { readonly kind: "disconnected" }
-  /** Connected; the source has not said how to go on. */
-  | { readonly kind: "probing" }
-  | { readonly kind: "copying"; readonly copied: number; readonly total: number }
-  | { readonly kind: "streaming" };
+/** Where the stream of records stands. Reads are answered from a complete holding whatever this says; its lag grows. */
+export type Link =
+  | "down"
+  /** The source has not said how to go on. */
+  | "probing"
+  /** The source has nothing for this copy: records come once a full copy has been taken. */
+  | "idle"
+  | "streaming";
+
+/** A copy is whole with the records up to `until`; the stream brings those that are not in it. */
+export type Copy =
+  | { readonly kind: "asked" }
+  | { readonly kind: "entries"; readonly copied: number; readonly total: number }
+  | { readonly kind: "tail"; readonly until: Version; readonly total: number };
 
 type Mark = { readonly version: Version; readonly atMs: number };
 /** A session's read that is answered once the holding has reached `place`. */
@@ -54,7 +63,14 @@ export type ReaderEvent<To> =
   | { readonly kind: "connected" }
   | { readonly kind: "disconnected" }
   | { readonly kind: "message"; readonly message: ToReader; readonly now: Now }
-  | { readonly kind: "streamed"; readonly items: readonly Streamed[]; readonly now: Now }
+  /** A frame of records. */
+  | { readonly kind: "streamed"; readonly bytes: Uint8Array; readonly now: Now }
+  /** A frame of entries, on the second connection. */
+  | { readonly kind: "entries"; readonly bytes: Uint8Array }
+  /** The second connection is gone. */
+  | { readonly kind: "copyLost" }
+  /** There is another source from now on, or none. */
+  | { readonly kind: "sourceGone" }
   /** One frame of reads that may be served here. An index of `refused` that is not null needs no answer. */
   | {
       readonly kind: "reads";
@@ -73,10 +89,18 @@ export type ReaderEffect<To> =
   | { readonly kind: "ack" }
   /** The stream cannot be gone on with: cut the connection and open another. */
   | { readonly kind: "reconnect"; readonly reason: string }
-  /** These were applied; whoever copies from here needs them too. */
-  | { readonly kind: "applied"; readonly records: readonly Record[] }
-  /** The holding was dropped: whoever copies from here must start again. */
-  | { readonly kind: "dropped" }
+  /** These records were applied: they go into the log, and to whoever copies from here. */
+  | { readonly kind: "applied"; readonly batch: Batch }
+  /** Open the second connection, or one more, and ask for a copy. */
+  | { readonly kind: "askCopy" }
+  /** A copy begins behind the holding's new place: what was held is gone. */
+  | { readonly kind: "copyBegins" }
+  /** Entries to be kept with the copy. */
+  | { readonly kind: "copied"; readonly bytes: Uint8Array }
+  /** The copy is whole and is what is held from now on. */
+  | { readonly kind: "copyEnds" }
+  /** Nothing will come of the copy. */
+  | { readonly kind: "copyFails" }
   /** The result of the request at `index` of the frame; each comes exactly once. */
   | { readonly kind: "result"; readonly to: To; readonly index: number; readonly result: Result };
 
@@ -84,13 +108,9 @@ const marksMax = 64;
 
 /** A reader that goes on from what is held. */
 export const createReader = <To>(holding: Holding, nowMs: number): Reader<To> => ({
-  shard: holding.shard,
-  holding,
-  progress: { kind: "disconnected" },
+  ...{ shard: holding.shard, holding, link: "down", copy: null },
   known: { version: holding.version, bytes: holding.bytes },
-  marks: [],
-  coveredAtMs: nowMs,
-  waiting: [],
+  ...{ marks: [], coveredAtMs: nowMs, waiting: [] },
 });
 
 /** How far behind its source this reader is. */
@@ -102,19 +122,28 @@ export const lagOf = <To>({ holding, known, coveredAtMs }: Reader<To>, nowMs: nu
 
 export const step = <To>(reader: Reader<To>, event: ReaderEvent<To>): readonly ReaderEffect<To>[] => {
   switch (event.kind) {
-    case "connected": {
-      reader.progress = { kind: "probing" };
-      const { holding } = reader;
-      const place = holding.complete ? holding : { epoch: epoch(0), version: version(0) };
-      return [{ kind: "resync", place: { epoch: place.epoch, version: place.version } }];
-    }
+    case "connected":
+      reader.link = "idle";
+      return reader.copy === null || reader.copy.kind === "tail" ? [resync(reader)] : [];
     case "disconnected":
-      reader.progress = { kind: "disconnected" };
+      reader.link = "down";
       return [];
     case "message":
       return takeMessage(reader, event.message, event.now);
     case "streamed":
       return takeStreamed(reader, event);
+    case "entries":
+      return takeCopied(reader, event.bytes);
+    case "copyLost":
+      // The next connection begins from the beginning; one that has brought everything is not needed any more.
+      if (reader.copy?.kind === "entries") reader.copy = { kind: "asked" };
+      return [];
+    case "sourceGone": {
+      reader.link = "down";
+      const failed = reader.copy !== null && reader.copy.kind !== "tail";
+      if (failed) reader.copy = null;
+      return failed ? [{ kind: "copyFails" }] : [];
+    }
     case "reads":
       return takeReads(reader, event);
     case "tick":
@@ -124,29 +153,41 @@ export const step = <To>(reader: Reader<To>, event: ReaderEvent<To>): readonly R
   }
 };
 
+/** Asks how to go on from what is there: the holding, or the copy whose entries are all here. */
+const resync = <To>(reader: Reader<To>): ReaderEffect<To> => {
+  const { holding, copy } = reader;
+  reader.link = "probing";
+  const isSomewhere = holding.complete || copy?.kind === "tail";
+  const place = isSomewhere ? holding : { epoch: epoch(0), version: version(0) };
+  return { kind: "resync", place: { epoch: place.epoch, version: place.version } };
+};
+
 const takeMessage = <To>(reader: Reader<To>, message: ToReader, now: Now): readonly ReaderEffect<To>[] => {
   const { holding } = reader;
   switch (message.kind) {
     case "continue":
       if (message.epoch < holding.epoch) return reconnect(reader, "the source is at an older epoch");
-      if (reader.progress.kind !== "probing" || !holding.complete || message.version !== holding.version)
+      if (reader.link !== "probing" || message.version !== holding.version)
         return reconnect(reader, "the source goes on where this copy does not stand");
-      holding.bytes = message.bytes;
-      holding.history = message.history;
-      reader.progress = { kind: "streaming" };
+      reader.link = "streaming";
       reader.marks = [];
-      reader.known = { version: message.version, bytes: message.bytes };
+      reader.known = { version: holding.version, bytes: holding.bytes };
       return [{ kind: "ack" }];
-    case "copy":
-      if (message.epoch < holding.epoch) return reconnect(reader, "the source is at an older epoch");
+    case "copyFirst":
+      if (reader.link !== "probing") return reconnect(reader, "the source answers what was not asked");
+      reader.link = "idle";
+      reader.copy = { kind: "asked" };
+      return [{ kind: "askCopy" }];
+    case "copying":
+      if (message.epoch < holding.epoch || reader.copy?.kind !== "asked") {
+        // From an older source than this one followed already, or none that was asked for.
+        reader.copy = null;
+        return [{ kind: "copyFails" }, ...reconnect(reader, "the source's copy is none to go on with")];
+      }
       startCopy(reader, message);
-      return [{ kind: "dropped" }];
+      return [{ kind: "copyBegins" }];
     case "copied":
-      if (reader.progress.kind !== "copying" || message.version !== holding.version)
-        return reconnect(reader, "the copy ends where this one does not stand");
-      holding.complete = true;
-      reader.progress = { kind: "streaming" };
-      return [{ kind: "ack" }];
+      return endEntries(reader, message.version, now);
     case "mark":
       return takeMark(reader, message, now);
     case "leaving":
@@ -156,7 +197,7 @@ const takeMessage = <To>(reader: Reader<To>, message: ToReader, now: Now): reado
   }
 };
 
-const startCopy = <To>(reader: Reader<To>, message: Extract<ToReader, { kind: "copy" }>): void => {
+const startCopy = <To>(reader: Reader<To>, message: Extract<ToReader, { kind: "copying" }>): void => {
   const { holding } = reader;
   holding.store.clear();
   holding.complete = false;
@@ -164,9 +205,35 @@ const startCopy = <To>(reader: Reader<To>, message: Extract<ToReader, { kind: "c
   holding.version = message.version;
   holding.bytes = message.bytes;
   holding.history = message.history;
-  reader.progress = { kind: "copying", copied: 0, total: message.keys };
+  reader.copy = { kind: "entries", copied: 0, total: message.keys };
   reader.known = { version: message.version, bytes: message.bytes };
   reader.marks = [];
+};
+
+const takeCopied = <To>(reader: Reader<To>, bytes: Uint8Array): readonly ReaderEffect<To>[] => {
+  const { copy, holding } = reader;
+  if (copy?.kind !== "entries") return [];
+  const copied = takeEntries(holding.store, bytes);
+  if (copied < 0) throw new EdisError("bad-message", "Cannot take a copy: a record came among its entries");
+  reader.copy = { ...copy, copied: copy.copied + copied };
+  return [{ kind: "copied", bytes }];
+};
+
+const endEntries = <To>(reader: Reader<To>, until: Version, now: Now): readonly ReaderEffect<To>[] => {
+  const { copy, link } = reader;
+  if (copy?.kind !== "entries") return [];
+  reader.copy = { kind: "tail", until, total: copy.total };
+  const whole = endCopy(reader, now);
+  return link === "down" ? whole : [...whole, resync(reader)];
+};
+
+/** Once the records up to where its walk ended are there, the copy is what the source had at one moment. */
+const endCopy = <To>(reader: Reader<To>, now: Now): readonly ReaderEffect<To>[] => {
+  const { copy, holding } = reader;
+  if (copy?.kind !== "tail" || holding.version < copy.until) return [];
+  holding.complete = true;
+  reader.copy = null;
+  return [{ kind: "copyEnds" }, { kind: "ack" }, ...release(reader, now)];
 };
 
 const takeMark = <To>(
@@ -174,64 +241,39 @@ const takeMark = <To>(
   mark: Extract<ToReader, { kind: "mark" }>,
   now: Now,
 ): readonly ReaderEffect<To>[] => {
-  if (!isFollowing(reader)) return [];
-  const { holding } = reader;
+  const { holding, link } = reader;
+  if (link !== "streaming" && link !== "idle") return [];
   if (mark.epoch < holding.epoch) return reconnect(reader, "the source is at an older epoch");
   reader.known = { version: mark.version, bytes: mark.bytes };
+  if (link === "idle") return [];
   if (mark.version < holding.version) return reconnect(reader, "the source has less than this copy");
   if (mark.version > holding.version) {
     if (reader.marks.length < marksMax)
       reader.marks = [...reader.marks, { version: mark.version, atMs: now.nowMs }];
     return [];
   }
-  // Everything the source had in this epoch is here, so this copy is of this epoch even if nothing was written in it yet.
-  const ahead = mark.epoch > holding.epoch;
-  holding.epoch = mark.epoch;
   reader.coveredAtMs = now.nowMs;
-  return ahead ? [{ kind: "ack" }, ...release(reader, now)] : [];
+  return [];
 };
 
 const takeStreamed = <To>(
   reader: Reader<To>,
-  { items, now }: Extract<ReaderEvent<To>, { kind: "streamed" }>,
+  { bytes, now }: Extract<ReaderEvent<To>, { kind: "streamed" }>,
 ): readonly ReaderEffect<To>[] => {
-  if (!isFollowing(reader)) return reconnect(reader, "records came before the source said how to go on");
+  if (reader.link !== "streaming")
+    return reconnect(reader, "records came before the source said how to go on");
   const { holding } = reader;
-  const records: Record[] = [];
-  let copied = 0;
-  for (const item of items) {
-    if (item.kind === "entry") {
-      if (reader.progress.kind !== "copying") return reconnect(reader, "an entry came outside of a copy");
-      holding.store.set(item.entry.key, item.entry.value, item.entry.expiresAtMs);
-      copied++;
-    } else {
-      const gap = gapBefore(holding, item.record);
-      if (gap !== null) return reconnect(reader, gap);
-      apply(holding.store, item.record.operation);
-      holding.epoch = item.record.epoch;
-      holding.version = item.record.version;
-      holding.bytes += item.bytes;
-      records.push(item.record);
-    }
-  }
-  if (reader.progress.kind === "copying" && copied > 0)
-    reader.progress = { ...reader.progress, copied: reader.progress.copied + copied };
-  if (records.length === 0) return [];
+  const first = version(holding.version + 1);
+  const { end, problem } = replay(holding, bytes);
+  // What was applied is kept, whatever follows it.
+  const applied: readonly ReaderEffect<To>[] =
+    end === 0
+      ? []
+      : [{ kind: "applied", batch: { bytes: bytes.subarray(0, end), first, last: holding.version } }];
+  if (problem !== null) return [...applied, ...reconnect(reader, problem)];
   coverMarks(reader);
-  return [{ kind: "applied", records }, { kind: "ack" }, ...release(reader, now)];
+  return [...applied, ...endCopy(reader, now), ...release(reader, now)];
 };
-
-/** Why a record is not the next one; null where it is. */
-const gapBefore = (holding: Holding, { epoch, version }: Record): string | null => {
-  if (version !== holding.version + 1) return `record ${version} came after ${holding.version}`;
-  const wanted = epochAt(holding.history, version);
-  return epoch === wanted
-    ? null
-    : `record ${version} is of epoch ${epoch}, by the history of ${wanted ?? "none"}`;
-};
-
-const isFollowing = <To>({ progress }: Reader<To>): boolean =>
-  progress.kind === "copying" || progress.kind === "streaming";
 
 const coverMarks = <To>(reader: Reader<To>): void => {
   const { holding, marks, known } = reader;
@@ -246,7 +288,7 @@ const coverMarks = <To>(reader: Reader<To>): void => {
 
 const reconnect = <To>(reader: Reader<To>, reason: string): readonly ReaderEffect<To>[] => {
   // What this connection still brings belongs to a stream that is not followed any more.
-  reader.progress = { kind: "disconnected" };
+  reader.link = "down";
   return [{ kind: "reconnect", reason }];
 };
 
@@ -308,8 +350,7 @@ const valueOf = <To>(reader: Reader<To>, { key, room }: Asked<To>, now: Now): Re
   const { holding } = reader;
   const stored = holding.store.get(key);
   const view = stored === undefined || hasExpired(stored.expiresAtMs, now.wallMs) ? null : stored.value;
-  room.valueBytesLeft -= view?.length ?? 0;
-  if (room.valueBytesLeft < 0) return repliesTooLarge();
+  if (!takeRoom(room, view?.length ?? 0)) return repliesTooLarge();
   // A copy: other reads of its frame may wait, and the answer with them, while the stream changes the store.
   const value = view === null ? null : new Uint8Array(view);
   const lagMs = lagOf(reader, now.nowMs).ms;

@@ -1,69 +1,65 @@
+import { version } from "../core/ids.ts";
 import type { Report } from "../core/message.ts";
 import type { Home, PodRef } from "../core/topology.ts";
+import type { Holding } from "./holding.ts";
 import { lagOf, type Reader } from "./reader.ts";
 import type { ReaderStatus } from "./replication/publisher.ts";
 import type { Role } from "./role.ts";
+import type { Roles } from "./roles.ts";
 
 /** How this process is doing, in the words of core/message.ts. */
 export const reportOf = (
   self: PodRef & { readonly home: Home; readonly leaving: boolean },
-  role: Role,
+  roles: Pick<Roles, "role" | "held">,
   { readers, nowMs }: { readonly readers: readonly ReaderStatus[]; readonly nowMs: number },
 ): Report => {
   const { pod, incarnation, home, leaving } = self;
-  const about = { pod, incarnation, home, leaving };
-  const nothing = { version: 0 as Report["version"], keys: 0, bytes: 0, readers: [] };
+  const role = roles.role();
+  const holding = roles.held()?.holding;
+  return {
+    ...{ pod, incarnation, home, leaving },
+    serving: servingOf(role, nowMs),
+    held: placeOf(holding),
+    version: holding?.version ?? version(0),
+    keys: holding?.store.keys() ?? 0,
+    bytes: holding?.store.bytes() ?? 0,
+    readers: role.kind === "nothing" ? [] : [...readers],
+  };
+};
+
+/** Part of a copy is nothing that anybody may own or be restored from. */
+const placeOf = (holding: Holding | undefined): Report["held"] => {
+  if (holding?.complete !== true) return null;
+  const { shard, epoch, version } = holding;
+  return { shard, epoch, version };
+};
+
+const servingOf = (role: Role, nowMs: number): Report["serving"] => {
   switch (role.kind) {
     case "nothing":
-      return { ...about, ...nothing, serving: { kind: "nothing" } };
-    case "owner": {
-      const { holding, writer } = role;
-      return {
-        ...about,
-        serving: { kind: "owner", shard: holding.shard, epoch: writer.epoch },
-        version: holding.version,
-        keys: holding.store.keys(),
-        bytes: holding.store.bytes(),
-        readers: [...readers],
-      };
-    }
-    case "reader": {
-      const { holding, reader } = role;
-      return {
-        ...about,
-        serving: servingOf(reader, nowMs),
-        // Part of a copy is nothing that anybody may be restored from.
-        version: holding.complete ? holding.version : nothing.version,
-        keys: holding.store.keys(),
-        bytes: holding.store.bytes(),
-        readers: [...readers],
-      };
-    }
+      return { kind: "nothing" };
+    case "owner":
+      return { kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch };
+    case "reader":
+      return readingOf(role.following.reader, nowMs);
   }
 };
 
-const servingOf = <To>(reader: Reader<To>, nowMs: number): Report["serving"] => {
-  const { progress, holding } = reader;
-  const [copied, copyTotal] = progress.kind === "copying" ? [progress.copied, progress.total] : [0, 0];
+const readingOf = <To>(reader: Reader<To>, nowMs: number): Report["serving"] => {
+  const { copy, holding } = reader;
+  const copied = copy?.kind === "entries" ? copy.copied : copy?.kind === "tail" ? copy.total : 0;
   return {
     kind: "reader",
     shard: holding.shard,
     epoch: holding.epoch,
     state: stateOf(reader),
     copied,
-    copyTotal,
+    copyTotal: copy === null || copy.kind === "asked" ? 0 : copy.total,
     lag: lagOf(reader, nowMs),
   };
 };
 
-const stateOf = <To>({ progress }: Reader<To>): "connecting" | "copying" | "streaming" => {
-  switch (progress.kind) {
-    case "disconnected":
-    case "probing":
-      return "connecting";
-    case "copying":
-      return "copying";
-    case "streaming":
-      return "streaming";
-  }
+const stateOf = <To>({ link, copy }: Reader<To>): "connecting" | "copying" | "streaming" => {
+  if (copy !== null) return "copying";
+  return link === "streaming" ? "streaming" : "connecting";
 };

@@ -1,25 +1,27 @@
 import type { Clock } from "../core/clock.ts";
+import type { Version } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
 import type { RequestFrame, Result } from "../core/request.ts";
 import type { Home, Member, PodRef } from "../core/topology.ts";
 import type { Counters } from "./counters.ts";
-import type { Holding } from "./holding.ts";
+import type { Held } from "./held.ts";
+import type { Journal } from "./journal.ts";
+import type { CopyWriter } from "./log/log.ts";
+import type { Usage } from "./memory.ts";
 import * as reading from "./reader.ts";
 import type { Publisher } from "./replication/publisher.ts";
 import { subscribe, type Subscriber } from "./replication/subscriber.ts";
-import type { Store } from "./store/store.ts";
 import * as writing from "./writer.ts";
 
 /** What this process is now, and how what its writer or reader decides is carried out. */
 export type Role =
   | { readonly kind: "nothing" }
-  | { readonly kind: "owner"; readonly holding: Holding; readonly writer: Writer }
+  | { readonly kind: "owner"; readonly held: Held; readonly writer: Writer }
   | {
       readonly kind: "reader";
-      readonly holding: Holding;
-      readonly reader: Reader;
+      readonly held: Held;
+      readonly following: Following;
       readonly source: Member | null;
-      readonly subscriber: Subscriber | null;
     };
 export type Writer = writing.Writer<Waiter>;
 export type Reader = reading.Reader<Waiter>;
@@ -33,7 +35,7 @@ export type Waiter = {
   missing: number;
 };
 
-export type RolesOptions = {
+export type RoleOptions = {
   readonly clusterId: string;
   readonly self: PodRef;
   readonly home: Home;
@@ -43,28 +45,23 @@ export type RolesOptions = {
   readonly logger: Logger;
   readonly counters: Counters;
   readonly publisher: Publisher;
-  readonly createStore: () => Store;
+  readonly journal: Journal;
+  readonly usage: Usage;
   /** Info should hear of it at once. */
   readonly changed: () => void;
+  /** A shard is held whole: what the volume has of others can go. */
+  readonly whole: (held: Held) => void;
 };
 
 export const nowOf = (clock: Clock): reading.Now => ({ nowMs: clock.nowMs(), wallMs: clock.wallMs() });
 
-/** Lets the writer take an event, and does what follows. */
-export const stepWriter = (
-  options: RolesOptions,
-  writer: Writer,
-  event: writing.WriterEvent<Waiter>,
-): void => {
+/** Lets the writer take an event, and does what follows. Its records are in the journal; `written` says that there are some. */
+export const stepWriter = (writer: Writer, event: writing.WriterEvent<Waiter>, written: () => void): void => {
   for (const effect of writing.step(writer, event)) {
     switch (effect.kind) {
-      case "append": {
-        const { holding } = writer;
-        holding.bytes += options.publisher.append(effect.records);
-        // Memory is all there is to reach: what is applied is as durable as it gets.
-        stepWriter(options, writer, { kind: "durable", through: holding.version });
+      case "written":
+        written();
         break;
-      }
       case "reply":
         effect.to.done(effect.results);
         break;
@@ -75,26 +72,33 @@ export const stepWriter = (
   }
 };
 
-/** A reader and its connection, null while it has none. */
-export type Following = { readonly reader: Reader; readonly subscriber: Subscriber | null };
+/** A reader, its connections, null while it has none, and the copy that is being written to its volume. */
+export type Following = {
+  readonly held: Held;
+  readonly reader: Reader;
+  subscriber: Subscriber | null;
+  copyWriter: CopyWriter | null;
+  /** A copy is whole, and is becoming what a restart finds. */
+  isSettling: boolean;
+  /** Resolves once the volume has taken what came of the copy. */
+  kept: Promise<void>;
+};
 
 /** Lets the reader take an event, and does what follows. */
 export const stepReader = (
-  options: RolesOptions,
+  options: RoleOptions,
   following: Following,
   event: reading.ReaderEvent<Waiter>,
 ): void => {
   const { reader } = following;
-  const before = reader.progress.kind;
+  const before = `${reader.link} ${reader.copy?.kind ?? ""}`;
   for (const effect of reading.step(reader, event)) perform(options, following, effect);
-  if (reader.progress.kind !== before) options.changed();
+  if (`${reader.link} ${reader.copy?.kind ?? ""}` !== before) options.changed();
 };
 
-const perform = (
-  { publisher, counters, logger }: RolesOptions,
-  { reader, subscriber }: Following,
-  effect: reading.ReaderEffect<Waiter>,
-): void => {
+const perform = (options: RoleOptions, following: Following, effect: reading.ReaderEffect<Waiter>): void => {
+  const { publisher, counters, logger } = options;
+  const { held, reader, subscriber } = following;
   switch (effect.kind) {
     case "resync":
       counters.resyncsSent++;
@@ -109,11 +113,27 @@ const perform = (
       subscriber?.reconnect();
       return;
     case "applied":
-      if (publisher.isUsed()) publisher.append(effect.records);
+      held.log.append(effect.batch);
+      publisher.append(effect.batch);
       return;
-    case "dropped":
+    case "askCopy":
+      subscriber?.askCopy();
+      return;
+    case "copyBegins":
       counters.copiesTaken++;
-      publisher.serve(reader.holding);
+      dropCopy(options, following);
+      following.copyWriter = held.log.beginCopy({ version: held.holding.version });
+      publisher.serve(held);
+      return;
+    case "copied":
+      following.kept = following.copyWriter?.add(effect.bytes) ?? Promise.resolve();
+      return;
+    case "copyEnds":
+      endCopy(options, following);
+      return;
+    case "copyFails":
+      subscriber?.endCopy();
+      dropCopy(options, following);
       return;
     case "result": {
       const { to, index, result } = effect;
@@ -124,15 +144,47 @@ const perform = (
   }
 };
 
+/** Makes a copy that is whole what a restart finds. Until then nothing of it is acknowledged. */
+const endCopy = ({ logger, whole }: RoleOptions, following: Following): void => {
+  const { held, copyWriter, subscriber } = following;
+  subscriber?.endCopy();
+  logger.info({ shard: held.holding.shard, version: held.holding.version }, "full copy taken");
+  following.copyWriter = null;
+  following.isSettling = true;
+  copyWriter?.finish().then(
+    () => {
+      following.isSettling = false;
+      following.subscriber?.ack();
+      whole(held);
+    },
+    (error: unknown) => {
+      logger.error({ error }, "full copy cannot be kept");
+    },
+  );
+};
+
+/** Lets go what was begun of a copy. */
+export const dropCopy = ({ logger }: RoleOptions, following: Following): void => {
+  following.copyWriter?.abort().catch((error: unknown) => {
+    logger.warn({ error }, "what was begun of a copy cannot be removed");
+  });
+  following.copyWriter = null;
+};
+
+/** What survives of a reader's holding: nothing before a copy is whole on its volume. */
+const durableOf = ({ held, isSettling }: Following): Version | null =>
+  held.holding.complete && !isSettling ? held.log.durable() : null;
+
 /** Connects a reader to its source. */
-export const connect = (options: RolesOptions, reader: Reader, source: Member): Subscriber => {
+export const connect = (options: RoleOptions, following: Following, source: Member): void => {
   const { clusterId, self, home, token, clock, random, logger, counters } = options;
-  const following: { reader: Reader; subscriber: Subscriber | null } = { reader, subscriber: null };
+  const { holding } = following.held;
   const take = (event: reading.ReaderEvent<Waiter>): void => {
     stepReader(options, following, event);
   };
   following.subscriber = subscribe({
-    ...{ clusterId, role: home, self, token, source, clock, random, logger, holding: reader.holding },
+    ...{ clusterId, role: home, self, token, source, clock, random, logger, holding },
+    durable: () => durableOf(following),
     connected: () => {
       take({ kind: "connected" });
     },
@@ -144,10 +196,17 @@ export const connect = (options: RolesOptions, reader: Reader, source: Member): 
         logger.info({ source: source.pod, ...message }, "source ends the stream");
       take({ kind: "message", message, now: nowOf(clock) });
     },
-    streamed: (items, bytes) => {
-      counters.receivedBytes += bytes;
-      take({ kind: "streamed", items, now: nowOf(clock) });
+    streamed: (bytes) => {
+      counters.receivedBytes += bytes.length;
+      take({ kind: "streamed", bytes, now: nowOf(clock) });
+    },
+    entries: (bytes) => {
+      counters.receivedBytes += bytes.length;
+      take({ kind: "entries", bytes });
+      return following.kept;
+    },
+    copyLost: () => {
+      take({ kind: "copyLost" });
     },
   });
-  return following.subscriber;
 };

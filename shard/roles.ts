@@ -1,79 +1,123 @@
-import { EdisError } from "../core/errors.ts";
 import { check } from "../core/check.ts";
+import { EdisError } from "../core/errors.ts";
 import { shardId, slotCount, type Epoch, type ShardId } from "../core/ids.ts";
-import { compactedBytesPerTurnMax, expiredPerTurnMax } from "../core/limits.ts";
+import { evictedPerTurnMax, expiredPerTurnMax } from "../core/limits.ts";
 import type { Member, TopologyIndex } from "../core/topology.ts";
 import { dutyOf, type Duty } from "./duty.ts";
+import type { Held } from "./held.ts";
 import { emptyHolding, type Holding } from "./holding.ts";
+import type { LogEvents } from "./log/log.ts";
+import { follow as followSettings } from "./memory.ts";
 import { createReader } from "./reader.ts";
-import { connect, nowOf, stepReader, stepWriter, type Role, type RolesOptions, type Waiter } from "./role.ts";
-import type { Refusal, SlotSet, Standing } from "./route.ts";
+import {
+  connect,
+  dropCopy,
+  nowOf,
+  stepReader,
+  stepWriter,
+  type Following,
+  type Role,
+  type RoleOptions,
+  type Waiter,
+  type Writer,
+} from "./role.ts";
+import { slotSetOf, type Refusal, type SlotSet, type Standing } from "./route.ts";
+import { createShelf, type Shelf, type ShelfOptions } from "./shelf.ts";
+import type { Store } from "./store/store.ts";
 import type { Turn } from "./turn.ts";
-import { activate, type Batch } from "./writer.ts";
+import { keepCompacting, keepExpiring } from "./upkeep.ts";
+import { activate, type Batch, type WriterEvent } from "./writer.ts";
 
 /** Makes this process what the topology wants it to be; nothing else does. */
 export type Roles = {
   readonly role: () => Role;
+  /** What this process holds, served or not; null where it holds nothing. */
+  readonly held: () => Held | null;
   readonly standing: () => Standing;
+  /** Takes over what a start has found on the volume. */
+  readonly keep: (held: Held) => void;
   /** Becomes what a newer topology wants. */
   readonly follow: (index: TopologyIndex) => void;
   /** Answers a frame; `refused` says which of its requests are not to be carried out. */
   readonly answer: (waiter: Waiter, refused: readonly (Refusal | null)[]) => void;
   /** Carries out a batch of commands: against the owner's newest state, or what a reader holds, where `turn` only reads. */
   readonly execute: (batch: Batch) => void;
-  readonly stop: () => void;
+  /** What a log of this process has to tell. */
+  readonly logEvents: LogEvents;
+  /** Serves nothing any more; resolves once everything is on the volume. */
+  readonly stop: () => Promise<void>;
+};
+
+export type RolesOptions = Omit<RoleOptions, "whole"> & {
+  readonly createStore: () => Store;
+  readonly open: ShelfOptions["open"];
+  readonly whole: (shard: ShardId) => void;
+  /** The memory limit of this process's own container; null where there is none. */
+  readonly containerBytes: number | null;
+  /** The volume cannot be used: the process has to end. */
+  readonly failed: (error: unknown) => void;
 };
 
 type State = {
   readonly options: RolesOptions;
+  /** For readers. */
+  readonly roleOptions: RoleOptions;
   role: Role;
+  index: TopologyIndex | null;
   slots: SlotSet;
-  informed: boolean;
-  lagMsMax: number;
-  /** The last holding, while nothing is served from it: what this process held, if the same shard is given to it once more. */
-  kept: Holding | null;
+  /** What is held while nothing is served from it. */
+  readonly shelf: Shelf;
+  isFull: boolean;
+  isStopped: boolean;
+  /** Records are in the journal, and go out at the end of this turn of the event loop. */
+  isFlushDue: boolean;
   /** What commands see while nothing is held. */
   nothing: Holding | null;
   /** An epoch is activated once per process: having stepped down from one, this process never serves it again. */
   readonly activated: Map<ShardId, Epoch>;
 };
 
-const expireEveryMs = 50;
-const compactEveryMs = 50;
 const tickEveryMs = 20;
 
 export const createRoles = (options: RolesOptions): Roles => {
   const { clock } = options;
-  const state: State = {
-    ...{ options, role: { kind: "nothing" }, slots: new Uint8Array(slotCount) },
-    ...{ informed: false, lagMsMax: 0, kept: null, nothing: null, activated: new Map() },
+  const roleOptions: RoleOptions = {
+    ...options,
+    whole: ({ holding }) => {
+      options.whole(holding.shard);
+    },
   };
-  const cancelExpire = clock.every(expireEveryMs, () => {
-    expire(state);
-  });
-  const compacting = { is: false };
-  const cancelCompact = clock.every(compactEveryMs, () => {
-    if (compacting.is) return;
-    compacting.is = true;
-    compact(state, compacting);
-  });
-  const cancelTick = clock.every(tickEveryMs, () => {
-    const { role } = state;
-    if (role.kind === "reader" && role.reader.waiting.length > 0)
-      stepReader(options, role, { kind: "tick", now: nowOf(clock) });
-  });
+  const state: State = {
+    ...{ options, roleOptions, role: { kind: "nothing" }, index: null, slots: new Uint8Array(slotCount) },
+    shelf: createShelf({
+      ...options,
+      ready: () => {
+        become(state);
+      },
+    }),
+    ...{ isFull: false, isStopped: false, isFlushDue: false },
+    ...{ nothing: null, activated: new Map() },
+  };
+  const cancels = [
+    keepExpiring(clock, () => expire(state)),
+    keepCompacting(clock, () => heldBy(state)?.holding.store),
+    clock.every(tickEveryMs, () => {
+      const { role } = state;
+      if (role.kind === "reader" && role.following.reader.waiting.length > 0)
+        stepReader(roleOptions, role.following, { kind: "tick", now: nowOf(clock) });
+    }),
+  ];
   return {
     role: () => state.role,
+    held: () => heldBy(state),
     standing: () => standingOf(state),
+    keep: (held) => {
+      state.shelf.put(held);
+    },
     follow: (index) => {
-      const before = state.role;
-      state.informed = true;
-      state.lagMsMax = index.topology.lagMsMax;
-      if (!ownsNewerThan(state, index)) take(state, dutyOf(index, options.self));
-      const { role } = state;
-      if (role.kind !== "nothing")
-        state.slots = slotSetOf(index.topology.shards[role.holding.shard]?.slots ?? []);
-      if (role !== before) options.changed();
+      state.index = index;
+      followSettings(options.usage, index.topology.settings, options.containerBytes);
+      become(state);
     },
     answer: (waiter, refused) => {
       answer(state, waiter, refused);
@@ -81,19 +125,34 @@ export const createRoles = (options: RolesOptions): Roles => {
     execute: (batch) => {
       execute(state, batch);
     },
-    stop: () => {
-      cancelExpire();
-      cancelCompact();
-      cancelTick();
+    logEvents: logEventsOf(state),
+    stop: async () => {
+      for (const cancel of cancels) cancel();
       leave(state);
+      state.isStopped = true;
+      await state.shelf.close();
     },
   };
+};
+
+const heldBy = ({ role, shelf }: State): Held | null => (role.kind === "nothing" ? shelf.held() : role.held);
+
+/** Becomes what the newest topology wants. */
+const become = (state: State): void => {
+  const { index, options, isStopped } = state;
+  if (index === null || isStopped) return;
+  const before = state.role;
+  if (!ownsNewerThan(state, index)) take(state, dutyOf(index, options.self));
+  const { role } = state;
+  if (role.kind !== "nothing")
+    state.slots = slotSetOf(index.topology.shards[role.held.holding.shard]?.slots ?? []);
+  if (role !== before) options.changed();
 };
 
 /** Ownership ends with a higher epoch, or with the shard: what names another owner without one is not obeyed. */
 const ownsNewerThan = ({ role, options }: State, { topology }: TopologyIndex): boolean => {
   if (role.kind !== "owner") return false;
-  const named = topology.shards[role.holding.shard];
+  const named = topology.shards[role.held.holding.shard];
   if (named === undefined || named.epoch > role.writer.epoch) return false;
   if (named.owner?.incarnation !== options.self.incarnation || named.epoch < role.writer.epoch)
     options.logger.error(
@@ -117,22 +176,20 @@ const take = (state: State, duty: Duty): void => {
   }
 };
 
-const answer = (
-  { role, options, lagMsMax }: State,
-  waiter: Waiter,
-  refused: readonly (Refusal | null)[],
-): void => {
-  const { clock } = options;
+const answer = (state: State, waiter: Waiter, refused: readonly (Refusal | null)[]): void => {
+  const { role, options, index } = state;
   const { requests } = waiter.frame;
   switch (role.kind) {
     case "owner": {
-      const wallMs = clock.wallMs();
-      stepWriter(options, role.writer, { kind: "requests", to: waiter, requests, refused, wallMs });
+      const wallMs = options.clock.wallMs();
+      write(state, role.writer, { kind: "requests", to: waiter, requests, refused, wallMs });
       return;
     }
     case "reader": {
-      const now = nowOf(clock);
-      stepReader(options, role, { kind: "reads", to: waiter, requests, refused, lagMsMax, now });
+      const now = nowOf(options.clock);
+      const lagMsMax = index?.topology.lagMsMax ?? 0;
+      const reads = { kind: "reads", to: waiter, requests, refused, lagMsMax, now } as const;
+      stepReader(state.roleOptions, role.following, reads);
       return;
     }
     case "nothing":
@@ -147,116 +204,171 @@ const execute = (state: State, batch: Batch): void => {
   const wallMs = options.clock.wallMs();
   switch (role.kind) {
     case "owner":
-      stepWriter(options, role.writer, { kind: "execute", batch, wallMs });
+      write(state, role.writer, { kind: "execute", batch, wallMs });
       return;
     case "reader":
-      read(role.holding, batch, wallMs);
+      read(state, role.held.holding, batch);
       return;
     case "nothing":
       // Commands that need no key are answered by a process that serves nothing, too.
       state.nothing ??= emptyHolding(shardId(0), options.createStore());
-      read(state.nothing, batch, wallMs);
+      read(state, state.nothing, batch);
       return;
   }
 };
 
-const read = (holding: Holding, batch: Batch, wallMs: number): void => {
-  const turn: Turn = { holding, epoch: holding.epoch, wallMs, records: [], watches: new Map() };
+const read = ({ options }: State, holding: Holding, batch: Batch): void => {
+  const { journal, clock, usage } = options;
+  const before = holding.version;
+  const { epoch } = holding;
+  const turn: Turn = {
+    ...{ holding, epoch, wallMs: clock.wallMs(), journal, isFull: false },
+    ...{ watches: new Map(), usage, evicted: 0 },
+  };
   batch.run(turn);
-  check(turn.records.length === 0, "only an owner writes");
+  check(holding.version === before, "only an owner writes");
   batch.release(true);
 };
 
+const write = (state: State, writer: Writer, event: WriterEvent<Waiter>): void => {
+  stepWriter(writer, event, () => {
+    if (state.isFlushDue) return;
+    state.isFlushDue = true;
+    state.options.clock.soon(() => {
+      flush(state);
+    });
+  });
+};
+
+/** What this turn of the event loop has written goes into the log and to the readers. */
+const flush = (state: State): void => {
+  const { role, options } = state;
+  state.isFlushDue = false;
+  if (role.kind !== "owner") return;
+  for (const batch of options.journal.take()) {
+    role.held.log.append(batch);
+    options.publisher.append(batch);
+  }
+};
+
+const logEventsOf = (state: State): LogEvents => ({
+  durable: (through) => {
+    const { role } = state;
+    if (role.kind === "owner") write(state, role.writer, { kind: "durable", through });
+    else if (role.kind === "reader") role.following.subscriber?.ack();
+  },
+  room: (isThere) => {
+    const { role, options } = state;
+    state.isFull = !isThere;
+    if (isThere) options.logger.info({}, "the volume has room again");
+    else options.logger.error({}, "the volume is full: writes are refused, reads go on");
+    if (role.kind === "owner") write(state, role.writer, { kind: "room", isThere });
+    else become(state);
+  },
+  failed: (error) => {
+    state.options.failed(error);
+  },
+});
+
 const own = (state: State, { shard, epoch }: Extract<Duty, { kind: "own" }>): void => {
-  const { role, activated, options } = state;
-  const { logger, publisher } = options;
-  if (role.kind === "owner" && role.holding.shard === shard && role.writer.epoch === epoch) return;
+  const { role, activated, options, isFull } = state;
+  const { logger, publisher, journal } = options;
+  if (role.kind === "owner" && role.held.holding.shard === shard && role.writer.epoch === epoch) return;
   leave(state);
   if (epoch <= (activated.get(shard) ?? 0)) {
     logger.error({ shard, epoch }, "named owner of an epoch that was served before: not activated");
     return;
   }
+  const held = state.shelf.take(shard);
+  if (held === null) return;
+  if (!held.holding.complete && held.log.newest() > 0) {
+    state.shelf.empty(held);
+    return;
+  }
   activated.set(shard, epoch);
-  const holding = takeHolding(state, shard);
-  const writer = activate<Waiter>(holding, epoch);
-  publisher.serve(holding);
-  state.role = { kind: "owner", holding, writer };
+  publisher.serve(held);
+  const writer = activate<Waiter>(held.holding, epoch, { journal, isFull, usage: options.usage });
+  state.role = { kind: "owner", held, writer };
+  flush(state);
+  options.whole(shard);
+  const { holding } = held;
   logger.info({ shard, epoch, version: holding.version, keys: holding.store.keys() }, "owns the shard");
 };
 
-const follow = (state: State, { shard, source }: Extract<Duty, { kind: "follow" }>): void => {
-  const { options } = state;
+const follow = (state: State, { shard, source: wanted }: Extract<Duty, { kind: "follow" }>): void => {
+  const { options, roleOptions, isFull, role } = state;
   const { clock, publisher, logger } = options;
-  const { role } = state;
-  let reader;
-  if (role.kind === "reader" && role.holding.shard === shard) {
+  // A full volume takes no more records: the stream goes on where it was once there is room.
+  const source = isFull ? null : wanted;
+  let following: Following;
+  if (role.kind === "reader" && role.held.holding.shard === shard) {
     if (isSameSource(role.source, source)) return;
-    reader = role.reader;
-    role.subscriber?.stop();
-    stepReader(options, { reader, subscriber: null }, { kind: "disconnected" });
+    following = role.following;
+    following.subscriber?.stop();
+    following.subscriber = null;
+    stepReader(roleOptions, following, { kind: "sourceGone" });
   } else {
     leave(state);
-    reader = createReader<Waiter>(takeHolding(state, shard), clock.nowMs());
-    publisher.serve(reader.holding);
+    const held = state.shelf.take(shard);
+    if (held === null) return;
+    const reader = createReader<Waiter>(held.holding, clock.nowMs());
+    following = {
+      held,
+      reader,
+      subscriber: null,
+      copyWriter: null,
+      isSettling: false,
+      kept: Promise.resolve(),
+    };
+    publisher.serve(held);
   }
-  const { holding } = reader;
-  const subscriber = source === null ? null : connect(options, reader, source);
-  state.role = { kind: "reader", holding, reader, source, subscriber };
-  logger.info({ shard, source: source?.pod ?? null, version: holding.version }, "follows the shard");
+  const { held } = following;
+  if (source !== null) connect(roleOptions, following, source);
+  state.role = { kind: "reader", held, following, source };
+  logger.info({ shard, source: source?.pod ?? null, version: held.holding.version }, "follows the shard");
 };
 
 /** Serves nothing any more. What waits is answered. */
 const leave = (state: State): void => {
-  const { role, options } = state;
+  const { role, options, roleOptions } = state;
   if (role.kind === "nothing") return;
-  const { publisher, logger } = options;
+  flush(state);
   state.role = { kind: "nothing" };
-  state.kept = role.holding;
-  publisher.stop(
+  state.shelf.put(role.held);
+  options.publisher.stop(
     new EdisError("not-serving", "Cannot go on with this copy: this process serves it no longer"),
   );
   switch (role.kind) {
     case "owner":
-      logger.info({ shard: role.holding.shard, epoch: role.writer.epoch }, "steps down");
-      stepWriter(options, role.writer, { kind: "stepDown" });
+      options.logger.info({ shard: role.held.holding.shard, epoch: role.writer.epoch }, "steps down");
+      write(state, role.writer, { kind: "stepDown" });
       return;
-    case "reader":
-      role.subscriber?.stop();
-      stepReader(options, { reader: role.reader, subscriber: null }, { kind: "stop" });
+    case "reader": {
+      const { following } = role;
+      following.subscriber?.stop();
+      following.subscriber = null;
+      stepReader(roleOptions, following, { kind: "sourceGone" });
+      stepReader(roleOptions, following, { kind: "stop" });
+      dropCopy(roleOptions, following);
       return;
+    }
   }
 };
 
-const takeHolding = (state: State, shard: ShardId): Holding => {
-  const { kept, options } = state;
-  state.kept = null;
-  return kept?.shard === shard ? kept : emptyHolding(shard, options.createStore());
-};
-
-const expire = (state: State): void => {
+const expire = (state: State): { readonly isMore: boolean } => {
   const { role, options } = state;
-  if (role.kind !== "owner") return;
-  const { holding } = role;
+  if (role.kind === "nothing") return { isMore: false };
+  const { holding } = role.held;
+  holding.store.tick(Math.floor(options.clock.nowMs() / 1000));
+  options.usage.peakBytes = Math.max(options.usage.peakBytes, holding.store.usedBytes());
+  if (role.kind !== "owner") return { isMore: false };
   const before = holding.version;
-  stepWriter(options, role.writer, { kind: "expire", wallMs: options.clock.wallMs() });
+  write(state, role.writer, { kind: "expire", wallMs: options.clock.wallMs() });
   const removed = holding.version - before;
   options.counters.expiredKeys += removed;
-  if (removed === expiredPerTurnMax) {
-    options.clock.soon(() => {
-      expire(state);
-    });
-  }
-};
-
-/** A step in each turn of the event loop for as long as there is something to gain. */
-const compact = (state: State, compacting: { is: boolean }): void => {
-  const { role, kept, options } = state;
-  const holding = role.kind === "nothing" ? kept : role.holding;
-  compacting.is = holding?.store.compact(compactedBytesPerTurnMax) ?? false;
-  if (compacting.is)
-    options.clock.soon(() => {
-      compact(state, compacting);
-    });
+  write(state, role.writer, { kind: "evict", wallMs: options.clock.wallMs() });
+  const isOver = holding.version - before - removed >= evictedPerTurnMax;
+  return { isMore: removed === expiredPerTurnMax || isOver };
 };
 
 const isSameSource = (a: Member | null, b: Member | null): boolean =>
@@ -265,19 +377,15 @@ const isSameSource = (a: Member | null, b: Member | null): boolean =>
   a?.address.host === b?.address.host &&
   a?.address.replication === b?.address.replication;
 
-const standingOf = ({ role, slots, informed }: State): Standing => {
+const standingOf = ({ role, slots, index }: State): Standing => {
   switch (role.kind) {
     case "nothing":
-      return { kind: "nothing", informed };
+      return { kind: "nothing", informed: index !== null };
     case "owner":
-      return { kind: "owner", shard: role.holding.shard, epoch: role.writer.epoch, slots };
-    case "reader":
-      return { kind: "reader", shard: role.holding.shard, complete: role.holding.complete, slots };
+      return { kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch, slots };
+    case "reader": {
+      const { shard, complete } = role.held.holding;
+      return { kind: "reader", shard, complete, slots };
+    }
   }
-};
-
-const slotSetOf = (ranges: readonly (readonly [from: number, to: number])[]): SlotSet => {
-  const slots = new Uint8Array(slotCount);
-  for (const [from, to] of ranges) slots.fill(1, from, to + 1);
-  return slots;
 };

@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../core/errors.ts";
-import type { Epoch, ShardId } from "../core/ids.ts";
+import { slotCount, type Epoch, type ShardId } from "../core/ids.ts";
 import type { Request, Result } from "../core/request.ts";
 import { slotOf } from "../core/slot.ts";
 
@@ -13,6 +13,12 @@ export type Standing =
 
 /** One byte per slot: 1 where it is the shard's. */
 export type SlotSet = Uint8Array;
+
+export const slotSetOf = (ranges: readonly (readonly [from: number, to: number])[]): SlotSet => {
+  const slots = new Uint8Array(slotCount);
+  for (const [from, to] of ranges) slots.fill(1, from, to + 1);
+  return slots;
+};
 
 export type Refusal = Extract<Result, { kind: "error" }>;
 

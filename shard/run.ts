@@ -1,21 +1,27 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
+import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Report, Role } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
 import { serveHttp } from "../net/http.ts";
 import { listen, type Admission, type Listener } from "../net/listen.ts";
 import type { Config } from "./config.ts";
+import { containerBytes } from "./container.ts";
 import { createCounters } from "./counters.ts";
 import { createFront, type Front } from "./front/front.ts";
 import { listenResp } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
+import { createJournal } from "./journal.ts";
+import { unlimited } from "./memory.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import { createSegmentStore } from "./store/segmentStore.ts";
+import type { Store } from "./store/store.ts";
 import { createTopologyKeeper } from "./topology.ts";
+import { createVolume } from "./volume.ts";
 
 /** One shard process: its ports are open and it has begun to look for info. */
 export type Shard = {
@@ -29,26 +35,40 @@ export type Rim = {
   readonly logger: Logger;
   readonly random: () => number;
   readonly incarnation: string;
+  /** Nothing that was answered can be relied on any more: the process has to end. */
+  readonly failed: (error: unknown) => void;
 };
 
-/** Starts the process's parts and ties them together. Rejects where a port is taken. */
+/** Starts the process's parts and ties them together. Rejects where a port is taken or the volume cannot be used. */
 export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
-  const { clock, logger, random, incarnation } = rim;
+  const { clock, logger, random, incarnation, failed } = rim;
   const { home, clusterId, token } = config;
   const self = { pod: config.pod, incarnation };
   const counters = createCounters();
+  const usage = unlimited();
   let leaving = false;
 
   const publisher = createPublisher({ clock, logger, counters });
+  const createStore = (): Store =>
+    createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
   const roles: Roles = createRoles({
-    ...{ clusterId, self, home, token, clock, random, logger, counters, publisher },
-    createStore: () => createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } }),
+    ...{ clusterId, self, home, token, clock, random, logger, counters, publisher, createStore, failed },
+    ...{ usage, containerBytes: config.ownContainer ? containerBytes() : null },
+    journal: createJournal(),
+    open: (shard) => volume.open(shard),
+    whole: (shard) => {
+      volume.keepOnly(shard);
+    },
     changed: () => {
       session?.reportSoon();
     },
   });
+  const volume = createVolume({
+    ...{ folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
+    fsync: () => topology.current()?.topology.settings.fsync ?? "everysec",
+  });
   const report = (): Report =>
-    reportOf({ ...self, home, leaving }, roles.role(), {
+    reportOf({ ...self, home, leaving }, roles, {
       readers: publisher.readers(),
       nowMs: clock.nowMs(),
     });
@@ -64,7 +84,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const ports = await openPorts(config, rim, { front, publisher });
   const resp = await listenResp({
     ...{ host: config.host, port: config.ports.resp, clock, random, logger, self, clusterId },
-    ...{ roles, topology: topology.current, report },
+    ...{ roles, topology: topology.current, report, processCounters: counters },
   });
   const http = await serveHttp({
     ...{ host: config.host, port: config.ports.http, logger },
@@ -74,6 +94,9 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       registered: () => session?.isConnected() ?? false,
     }),
   });
+  // Nobody is told of this process before it knows what it holds.
+  const found = await volume.found();
+  if (found !== null) roles.keep(await volume.open(found));
   const address = addressAt(config.advertiseHost, { ...ports, http, resp });
   const register = { kind: "register", home, address, node: config.node, zone: config.zone } as const;
   const session: InfoSession | undefined = startInfoSession({
@@ -94,7 +117,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       resp.end();
       // Readers get what was acknowledged last.
       await waitFor(publisher.isCaughtUp, clock);
-      roles.stop();
+      await roles.stop();
       await waitFor(() => [...Object.values(ports), resp].every((port) => port.connections() === 0), clock);
       const open = [...Object.values(ports), resp, http];
       await Promise.all([session.stop(), ...open.map((port) => port.close())]);
@@ -148,6 +171,7 @@ const openPorts = async (
     ...{ ...common, port: ports.client, opened: front.opened },
     // Client passwords come later; until then a client needs no proof.
     admit: admit(["client"], null),
+    limits: { frameBytesMax },
   });
   const replication = await listen({
     ...{ ...common, port: ports.replication, opened: publisher.opened },

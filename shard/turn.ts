@@ -1,7 +1,9 @@
 import { version, type Epoch } from "../core/ids.ts";
-import type { Operation, Record } from "../core/record.ts";
+import type { Operation } from "../core/record.ts";
 import type { Holding } from "./holding.ts";
-import { apply, type Stored } from "./store/store.ts";
+import type { Journal } from "./journal.ts";
+import type { Usage } from "./memory.ts";
+import { apply, type KeyRange, type Stored } from "./store/store.ts";
 import { touch, type Watches } from "./watches.ts";
 
 /** What one event sees and changes: the newest state, at one instant. Whoever decides a write decides it in a turn. */
@@ -9,24 +11,34 @@ export type Turn = {
   readonly holding: Holding;
   readonly epoch: Epoch;
   readonly wallMs: number;
-  /** What was written, in order. */
-  readonly records: Record[];
+  /** Takes what is written, in order. */
+  readonly journal: Journal;
+  /** The volume has no room: what would make it fuller is refused. */
+  readonly isFull: boolean;
   /** Hears of every key that is written. */
   readonly watches: Watches;
+  readonly usage: Usage;
+  /** Keys evicted so far. */
+  evicted: number;
 };
 
-/** Carries out an operation and makes its record. Key and value are views that hold until the turn's records are taken. */
+/** Carries out an operation and makes its record. Key and value may be views: of the store, or of what a client sent. */
 export const write = (turn: Turn, operation: Operation): void => {
-  const { holding, epoch, records } = turn;
+  // The record first: what it is made of may be a view of the store.
+  record(turn, operation);
+  apply(turn.holding.store, operation);
+};
+
+/** Makes the record of an operation that the store carries out besides. Key and value are what they were in it. */
+export const record = ({ holding, epoch, journal, watches }: Turn, operation: Operation): void => {
   holding.version = version(holding.version + 1);
-  apply(holding.store, operation);
-  records.push({ epoch, version: holding.version, operation });
-  touch(turn.watches, operation.key);
+  holding.bytes += journal.add(epoch, holding.version, operation);
+  touch(watches, operation.key);
 };
 
 /**
- * What the key holds, unless it has expired. A copy: it goes into records and answers, which are made after the rest of the
- * turn may have changed the store.
+ * What the key holds, unless it has expired. A copy: it goes into answers, which are made after the rest of the turn may
+ * have changed the store.
  */
 export const live = ({ holding, wallMs }: Turn, key: Uint8Array): Stored | undefined => {
   const stored = holding.store.get(key);
@@ -34,9 +46,36 @@ export const live = ({ holding, wallMs }: Turn, key: Uint8Array): Stored | undef
   return { value: new Uint8Array(stored.value), expiresAtMs: stored.expiresAtMs };
 };
 
+/** The same for who only reads: counted. */
+export const look = (turn: Turn, key: Uint8Array): Stored | undefined => {
+  const stored = live(turn, key);
+  countLook(turn, stored !== undefined);
+  return stored;
+};
+
+export const countLook = ({ usage }: Turn, isThere: boolean): void => {
+  if (isThere) usage.hits++;
+  else usage.misses++;
+};
+
+/**
+ * Looks a key up in the store, by where its bytes lie, and answers whether it is there and has not expired. What the store
+ * says of the sought key is good until something else is sought.
+ */
+export const seekLive = ({ holding, wallMs }: Turn, key: KeyRange): boolean => {
+  const { store } = holding;
+  return store.seekRange(key) && !hasExpired(store.expiresAtMs(), wallMs);
+};
+
 export const isThere = ({ holding, wallMs }: Turn, key: Uint8Array): boolean => {
   const expiresAtMs = holding.store.expiryOf(key);
   return expiresAtMs !== undefined && !hasExpired(expiresAtMs, wallMs);
+};
+
+export const lookThere = (turn: Turn, key: Uint8Array): boolean => {
+  const found = isThere(turn, key);
+  countLook(turn, found);
+  return found;
 };
 
 /** Deletes the key; whether it was there. One that expired is still in the store: its record is written, so that it is gone. */

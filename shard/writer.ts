@@ -1,8 +1,9 @@
 import { version, type Epoch, type Version } from "../core/ids.ts";
 import { expiredPerTurnMax, replyValueBytesMax } from "../core/limits.ts";
-import type { Record } from "../core/record.ts";
 import type { Condition, Expiry, Request, Result } from "../core/request.ts";
 import type { Holding } from "./holding.ts";
+import type { Journal } from "./journal.ts";
+import { evict, makeRoom, unlimited, type Usage } from "./memory.ts";
 import { historyUpTo, historyWith } from "./replication/history.ts";
 import { refusal, type Refusal } from "./route.ts";
 import { isThere, live, remove, write, type Turn } from "./turn.ts";
@@ -17,12 +18,17 @@ import { touchAll, type Watches } from "./watches.ts";
 export type Writer<To> = {
   readonly holding: Holding;
   readonly epoch: Epoch;
+  /** Where its records go; whoever drives the writer takes them from there. */
+  readonly journal: Journal;
+  /** The volume has no room. */
+  isFull: boolean;
   /** Everything up to here will survive as the mode promises. */
   durable: Version;
   /** Answers that rest on what is not durable yet, in the order of `through`. */
   waiting: Waiting<To>[];
   /** Who wants to hear of writes; ends with the epoch. */
   readonly watches: Watches;
+  readonly usage: Usage;
 };
 type Waiting<To> = { readonly through: Version; readonly answer: Answer<To> };
 type Answer<To> =
@@ -49,16 +55,28 @@ export type WriterEvent<To> =
   | { readonly kind: "execute"; readonly batch: Batch; readonly wallMs: number }
   /** Time went on: keys may have expired. */
   | { readonly kind: "expire"; readonly wallMs: number }
+  /** More is held than may be: keys are evicted. */
+  | { readonly kind: "evict"; readonly wallMs: number }
   | { readonly kind: "durable"; readonly through: Version }
+  /** The volume is full, or has room again. */
+  | { readonly kind: "room"; readonly isThere: boolean }
   /** A newer epoch has another owner. */
   | { readonly kind: "stepDown" };
 
 export type WriterEffect<To> =
-  /** In order; the store has them already. Answer with `durable` once they are. */
-  { readonly kind: "append"; readonly records: readonly Record[] } | Answer<To>;
+  /** The journal holds records; the store has them already. Answer with `durable` once they are. */
+  { readonly kind: "written" } | Answer<To>;
 
-/** Activates an epoch on what this process holds: all of it, or nothing at all where it never got a complete copy. */
-export const activate = <To>(holding: Holding, epoch: Epoch): Writer<To> => {
+/**
+ * Activates an epoch on what this process holds: all of it, or nothing at all where it never got a complete copy. Its first
+ * record says that it begins, so that whoever has that record knows what came before.
+ */
+export const activate = <To>(
+  holding: Holding,
+  epoch: Epoch,
+  around: { readonly journal: Journal; readonly isFull: boolean; readonly usage?: Usage },
+): Writer<To> => {
+  const { journal, isFull, usage = unlimited() } = around;
   if (!holding.complete) {
     holding.store.clear();
     holding.version = version(0);
@@ -66,9 +84,12 @@ export const activate = <To>(holding: Holding, epoch: Epoch): Writer<To> => {
     holding.history = [];
   }
   holding.history = historyWith(historyUpTo(holding.history, holding.epoch), epoch, holding.version);
+  const durable = holding.version;
   holding.epoch = epoch;
+  holding.version = version(holding.version + 1);
+  holding.bytes += journal.begin(epoch, holding.version);
   holding.complete = true;
-  return { holding, epoch, durable: holding.version, waiting: [], watches: new Map() };
+  return { holding, epoch, journal, isFull, durable, waiting: [], watches: new Map(), usage };
 };
 
 export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly WriterEffect<To>[] => {
@@ -79,8 +100,12 @@ export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly W
       return execute(writer, event);
     case "expire":
       return expire(writer, event.wallMs);
+    case "evict":
+      return evictSome(writer, event.wallMs);
     case "durable":
       return acknowledge(writer, event.through);
+    case "room":
+      return hearOfRoom(writer, event.isThere);
     case "stepDown": {
       const cut = writer.waiting;
       writer.waiting = [];
@@ -94,35 +119,33 @@ const takeRequests = <To>(
   writer: Writer<To>,
   { to, requests, refused, wallMs }: Extract<WriterEvent<To>, { kind: "requests" }>,
 ): readonly WriterEffect<To>[] => {
+  const before = writer.holding.version;
   const turn: FrameTurn = { ...turnOf(writer, wallMs), valueBytesLeft: replyValueBytesMax };
   const results = requests.map((request, i) => refused[i] ?? answer(turn, request));
-  return settle(writer, turn, { kind: "reply", to, results });
+  return settle(writer, before, { kind: "reply", to, results });
 };
 
 const execute = <To>(
   writer: Writer<To>,
   { batch, wallMs }: Extract<WriterEvent<To>, { kind: "execute" }>,
 ): readonly WriterEffect<To>[] => {
-  const turn = turnOf(writer, wallMs);
-  batch.run(turn);
-  return settle(writer, turn, { kind: "release", batch, isDurable: true });
+  const before = writer.holding.version;
+  batch.run(turnOf(writer, wallMs));
+  return settle(writer, before, { kind: "release", batch, isDurable: true });
 };
 
-const turnOf = <To>({ holding, epoch, watches }: Writer<To>, wallMs: number): Turn => ({
-  ...{ holding, epoch, wallMs, watches },
-  records: [],
-});
+const turnOf = <To>(writer: Writer<To>, wallMs: number): Turn => {
+  const { holding, epoch, journal, watches, isFull, usage } = writer;
+  return { holding, epoch, wallMs, journal, watches, isFull, usage, evicted: 0 };
+};
 
-const settle = <To>(
-  writer: Writer<To>,
-  { records }: Turn,
-  answer: Answer<To>,
-): readonly WriterEffect<To>[] => {
+const settle = <To>(writer: Writer<To>, before: Version, answer: Answer<To>): readonly WriterEffect<To>[] => {
   const through = writer.holding.version;
-  // Reads wait as well: what they saw must not be lost after they were answered.
-  if (through <= writer.durable) return [answer];
+  // Reads wait as well: what they saw must not be lost after they were answered. Not where the volume is full, though:
+  // what waits for room there was not acknowledged to anybody, and reads go on.
+  if (through <= writer.durable || (writer.isFull && through === before)) return [answer];
   writer.waiting.push({ through, answer });
-  return records.length === 0 ? [] : [{ kind: "append", records }];
+  return through === before ? [] : [{ kind: "written" }];
 };
 
 const acknowledge = <To>(writer: Writer<To>, through: Version): readonly WriterEffect<To>[] => {
@@ -133,10 +156,28 @@ const acknowledge = <To>(writer: Writer<To>, through: Version): readonly WriterE
 };
 
 const expire = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<To>[] => {
+  // Deletes take room in the log as well; they wait.
+  if (writer.isFull) return [];
   const turn = turnOf(writer, wallMs);
-  for (const key of writer.holding.store.expired(wallMs, expiredPerTurnMax))
-    write(turn, { kind: "delete", key });
-  return turn.records.length === 0 ? [] : [{ kind: "append", records: turn.records }];
+  const keys = writer.holding.store.expired(wallMs, expiredPerTurnMax);
+  for (const key of keys) write(turn, { kind: "delete", key });
+  return keys.length === 0 ? [] : [{ kind: "written" }];
+};
+
+/** What waits for a full volume is cut off: it may or may not become durable. */
+const hearOfRoom = <To>(writer: Writer<To>, isThere: boolean): readonly WriterEffect<To>[] => {
+  writer.isFull = !isThere;
+  if (isThere) return [];
+  const cut = writer.waiting;
+  writer.waiting = [];
+  return cut.map(({ answer }) => unknown(answer));
+};
+
+const evictSome = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<To>[] => {
+  if (writer.isFull) return [];
+  const before = writer.holding.version;
+  evict(turnOf(writer, wallMs));
+  return writer.holding.version === before ? [] : [{ kind: "written" }];
 };
 
 const unknown = <To>(answer: Answer<To>): Answer<To> => {
@@ -151,24 +192,25 @@ const unknown = <To>(answer: Answer<To>): Answer<To> => {
 const unknownOutcome = (): Result =>
   refusal(
     "outcome-unknown",
-    "Cannot say whether it was applied: the owner changed before it was durable; read first",
+    "Cannot say whether it was applied: the owner changed, or its volume was full, before it was durable; read first",
   );
 
 /** The turn of a frame, whose reply is a frame too. */
 type FrameTurn = Turn & { valueBytesLeft: number };
 
 const answer = (turn: FrameTurn, request: Request): Result => {
+  if (turn.isFull && request.kind !== "get") return volumeFull();
   switch (request.kind) {
     case "get":
       return get(turn, request);
     case "set":
-      return set(turn, request);
+      return makeRoom(turn) ? set(turn, request) : outOfMemory(turn);
     case "delete": {
       const existed = remove(turn, request.key);
       return { kind: "deleted", existed, ...placeOf(turn) };
     }
     case "increment":
-      return increment(turn, request);
+      return makeRoom(turn) ? increment(turn, request) : outOfMemory(turn);
   }
 };
 
@@ -181,9 +223,23 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
     );
   }
   const stored = live(turn, key);
-  turn.valueBytesLeft -= stored?.value.length ?? 0;
-  if (turn.valueBytesLeft < 0) return repliesTooLarge();
+  if (!takeRoom(turn, stored?.value.length ?? 0)) return repliesTooLarge();
   return { kind: "value", value: stored?.value ?? null, lagMs: 0, ...placeOf(turn) };
+};
+
+const outOfMemory = ({ usage, holding }: Turn): Refusal => {
+  usage.refusedWrites++;
+  return refusal(
+    "out-of-memory",
+    `Cannot write: this shard holds ${holding.store.usedBytes()} bytes, the maximum is ${usage.maxBytes}; delete keys, or raise memory.max of the ShardCluster`,
+  );
+};
+
+/** Whether a value still fits into its frame of replies; a single one always does. */
+export const takeRoom = (room: { valueBytesLeft: number }, bytes: number): boolean => {
+  const isFirst = room.valueBytesLeft === replyValueBytesMax;
+  room.valueBytesLeft -= bytes;
+  return bytes === 0 || isFirst || room.valueBytesLeft >= 0;
 };
 
 /** The answer to a get whose value does not fit into the frame of replies any more. */
@@ -192,6 +248,9 @@ export const repliesTooLarge = (): Refusal =>
     "too-large",
     `Cannot answer: the values asked for in one frame have more than ${replyValueBytesMax} bytes`,
   );
+
+const volumeFull = (): Refusal =>
+  refusal("disk-full", "Cannot write: the owner's volume is full; make it larger, or delete what fills it");
 
 /** Whether place `a` lies behind place `b`: in a later epoch, or further on in the same one. */
 export const isAfter = (
@@ -267,4 +326,4 @@ const asciiOf = (bytes: Uint8Array): string | undefined =>
   bytes.length > integerBytesMax ? undefined : String.fromCharCode(...bytes);
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, i) => byte === b[i]);
+  a.length === b.length && Buffer.compare(a, b) === 0;

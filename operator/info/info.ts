@@ -9,6 +9,7 @@ import type { Ownership, Session } from "../plan/model.ts";
 import type { ShardClusterStatus } from "../shardCluster.ts";
 import type { Identity } from "./clusterHub.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import type { Announced } from "./publish.ts";
 import { pagesOf } from "./pages.ts";
 import { createRegistry, sweepMs } from "./registry.ts";
 
@@ -30,7 +31,7 @@ export type Info = {
   readonly remove: (key: string) => void;
   readonly sessions: (key: string) => readonly Session[];
   readonly topology: (key: string) => Topology | null;
-  readonly publish: (key: string, ownership: Ownership, lagMsMax: number) => void;
+  readonly publish: (key: string, ownership: Ownership, announced: Announced) => void;
   /** For the pages. */
   readonly show: (key: string, status: ShardClusterStatus) => void;
   readonly views: () => readonly ClusterView[];

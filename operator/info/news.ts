@@ -3,7 +3,7 @@ import { revision, type Term } from "../../core/ids.ts";
 import { difference, type Member, type MemberState, type Topology } from "../../core/topology.ts";
 import type { TopologyChange } from "../../core/topology.ts";
 import type { Ownership, Session } from "../plan/model.ts";
-import { memberJudge, topologyOf } from "./publish.ts";
+import { memberJudge, topologyOf, type Announced } from "./publish.ts";
 
 /** Changes that come within this time go out as one. */
 const coalesceMs = 20;
@@ -20,7 +20,7 @@ const readersUnknownMsMax = 2_000;
 /** The newest topology of one cluster: made anew when asked, told where it differs. */
 export type News = {
   /** From now on this ownership holds; told at once. */
-  readonly publish: (ownership: Ownership, lagMsMax: number) => void;
+  readonly publish: (ownership: Ownership, announced: Announced) => void;
   /** A session changed: look again soon. */
   readonly soon: () => void;
   /** A heartbeat came: its lag may have taken the reader out of the rotation, or back. */
@@ -39,7 +39,7 @@ export type NewsOptions = {
 };
 
 export const createNews = ({ clusterId, cluster, term, clock, sessions, tell }: NewsOptions): News => {
-  let published: { readonly ownership: Ownership; readonly lagMsMax: number } | null = null;
+  let published: (Announced & { readonly ownership: Ownership }) | null = null;
   let newest: Topology | null = null;
   let judge: ((session: Session) => Member) | null = null;
   let states: ReadonlyMap<string, MemberState> = new Map();
@@ -80,8 +80,8 @@ export const createNews = ({ clusterId, cluster, term, clock, sessions, tell }: 
   };
 
   return {
-    publish: (ownership, lagMsMax) => {
-      published = { ownership, lagMsMax };
+    publish: (ownership, { lagMsMax, settings }) => {
+      published = { ownership, lagMsMax, settings };
       flush();
     },
     soon,
@@ -113,4 +113,5 @@ const differs = (before: Topology, change: TopologyChange): boolean =>
   change.shards.length + change.members.length + change.gone.length > 0 ||
   change.shardCount !== before.shards.length ||
   change.mapVersion !== before.mapVersion ||
-  change.lagMsMax !== before.lagMsMax;
+  change.lagMsMax !== before.lagMsMax ||
+  JSON.stringify(change.settings) !== JSON.stringify(before.settings);

@@ -1,15 +1,27 @@
 import type { Revision, Term } from "../../core/ids.ts";
 import type { Member, MemberState, PodRef, Shard, Topology } from "../../core/topology.ts";
 import type { Ownership, Session } from "../plan/model.ts";
-import { ordinalOf } from "../shardCluster.ts";
+import { bytesOfQuantity } from "../quantity.ts";
+import { ordinalOf, type ShardClusterSpec } from "../shardCluster.ts";
 
 /** What is told to everybody, but for its number. */
 export type View = {
   readonly clusterId: string;
   readonly cluster: string;
-  readonly lagMsMax: number;
   readonly ownership: Ownership;
-};
+} & Announced;
+
+/** What the ShardCluster says to its processes. */
+export type Announced = Pick<Topology, "lagMsMax" | "settings">;
+
+export const announcedOf = ({ reads, durability, memory }: ShardClusterSpec): Announced => ({
+  lagMsMax: reads.lagMsMax,
+  settings: {
+    fsync: durability.fsync,
+    memoryMaxBytes: bytesOfQuantity(memory.max) ?? null,
+    eviction: memory.eviction,
+  },
+});
 
 /**
  * Joins who owns what with where each process listens and how it is doing. Pure. `before` is the last topology: what was in
@@ -20,7 +32,7 @@ export const topologyOf = (
   sessions: readonly Session[],
   { before, term, revision }: { before: Topology | null; term: Term; revision: Revision },
 ): Topology => {
-  const { clusterId, cluster, lagMsMax, ownership } = view;
+  const { clusterId, cluster, lagMsMax, settings, ownership } = view;
   const judge = memberJudge(view, sessions, before);
   return {
     clusterId,
@@ -29,6 +41,7 @@ export const topologyOf = (
     revision,
     mapVersion: ownership.mapVersion,
     lagMsMax,
+    settings,
     shards: ownership.shards,
     members: sessions.map(judge).sort((a, b) => (a.pod < b.pod ? -1 : 1)),
   };

@@ -83,8 +83,8 @@ export const createRegistry = (clock: Clock): Registry => {
     },
     sessions: (key) => known.get(key)?.hub.sessions.list() ?? [],
     topology: (key) => known.get(key)?.hub.news.topology() ?? null,
-    publish: (key, ownership, lagMsMax) => {
-      known.get(key)?.hub.news.publish(ownership, lagMsMax);
+    publish: (key, ownership, announced) => {
+      known.get(key)?.hub.news.publish(ownership, announced);
     },
     show: (key, status) => {
       const cluster = known.get(key);

@@ -1,4 +1,5 @@
-import { apiVersion, group, rules, specSchema, version, type Rule, type Schema } from "../schema.ts";
+import { rules, type Rule } from "../rules.ts";
+import { apiVersion, group, specSchema, version, type Schema } from "../schema.ts";
 import { ownershipSchema } from "../topologySchema.ts";
 
 /** An API object in its whole, as it goes to the API server. */

@@ -1,6 +1,7 @@
 import { keyOf, type ShardCluster } from "../shardCluster.ts";
 import type { Workload } from "../plan/model.ts";
-import { apiVersion, type Fields } from "../schema.ts";
+import type { Fields } from "../rules.ts";
+import { apiVersion } from "../schema.ts";
 import type { Manifest } from "./crds.ts";
 
 /** What the operator adds to every cluster's wishes. */
@@ -256,6 +257,7 @@ const environment = (cluster: ShardCluster, role: Role, { infoUrl }: Surrounding
     from("EDIS_ADVERTISE_HOST", "status.podIP"),
     from("EDIS_NODE", "spec.nodeName"),
     { name: "EDIS_ROLE", value: role },
+    { name: "EDIS_OWN_CONTAINER", value: "1" },
     { name: "EDIS_CLUSTER_ID", value: cluster.uid },
     { name: "EDIS_CLUSTER", value: keyOf(cluster) },
     { name: "EDIS_INFO", value: infoUrl },

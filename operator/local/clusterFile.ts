@@ -1,6 +1,7 @@
 import { Ajv, type ErrorObject } from "ajv";
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, type Document } from "yaml";
-import { apiVersion, brokenRules, closed, specSchema, type Fields } from "../schema.ts";
+import { brokenRules, type Fields } from "../rules.ts";
+import { apiVersion, closed, specSchema } from "../schema.ts";
 
 /** What a file of ShardClusters says: the objects, defaulted and validated, or all that is wrong with it. */
 export type ClusterFile =

@@ -1,11 +1,10 @@
-import { randomUUID } from "node:crypto";
 import type { Clock } from "../../core/clock.ts";
 import type { PlannedEvent, Workload } from "../plan/model.ts";
 import type { Platform } from "../platform.ts";
 import { keyOf } from "../shardCluster.ts";
 import { createProcesses, type Processes } from "./processes.ts";
 import { openStateFolder } from "./stateFolder.ts";
-import { watchWishes, type Wishes } from "./wishes.ts";
+import { watchWishes } from "./wishes.ts";
 
 export type LocalOptions = {
   /** The file with the ShardClusters. */
@@ -36,18 +35,21 @@ export type LocalPlatform = {
 export const createLocalPlatform = async (options: LocalOptions): Promise<LocalPlatform> => {
   const { file, clock, told } = options;
   let changed: (key: string) => void = () => undefined;
+  const state = openStateFolder(options.stateFolder);
   const wishes = await watchWishes({
     file,
     clock,
-    newUid: randomUUID,
+    uidOf: state.uid,
     changed: (key) => {
       changed(key);
     },
     judged: (problem) => {
       told("", judgement(problem));
     },
+  }).catch((error: unknown) => {
+    state.close();
+    throw error;
   });
-  const state = openedOrStopped(options.stateFolder, wishes);
   const workloads = new Map<string, Workload>();
   const { running, started } = lazyProcesses(options, (key) => {
     changed(key);
@@ -66,7 +68,9 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
     },
     apply: async (cluster, workload) => {
       await state.token(cluster);
-      running().scale(cluster, workload, state.tokenFile(cluster));
+      if (cluster.spec.storage.ephemeral && !workloads.has(keyOf(cluster))) await state.removeData(cluster);
+      const files = { token: state.tokenFile(cluster), data: state.dataFolder(cluster) };
+      running().scale(cluster, workload, files);
       workloads.set(keyOf(cluster), workload);
     },
     token: state.token,
@@ -118,15 +122,6 @@ const lazyProcesses = (options: LocalOptions, changed: (key: string) => void): L
   };
 };
 type LazyProcesses = { readonly started: () => Processes | null; readonly running: () => Processes };
-
-const openedOrStopped = (folder: string, wishes: Wishes): ReturnType<typeof openStateFolder> => {
-  try {
-    return openStateFolder(folder);
-  } catch (error) {
-    wishes.stop();
-    throw error;
-  }
-};
 
 const untilAborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

@@ -8,12 +8,14 @@ import { keepRunning, type Kept } from "./process.ts";
 /** One process for each pod that is wanted. */
 export type Processes = {
   /** Starts what is missing; asks what is surplus to end, without waiting for it. */
-  readonly scale: (cluster: ShardCluster, workload: Workload, tokenFile: string) => void;
+  readonly scale: (cluster: ShardCluster, workload: Workload, files: Files) => void;
   readonly pods: (key: string) => readonly Pod[];
   readonly list: () => readonly ProcessView[];
   /** Ends all of a cluster, or everything; resolves when they are gone. */
   readonly stop: (key: string | null, killMs: number) => Promise<void>;
 };
+/** The cluster's secret, and the folder in which each pod has a folder of its own. */
+export type Files = { readonly token: string; readonly data: string };
 export type ProcessView = {
   readonly key: string;
   readonly pod: string;
@@ -64,7 +66,7 @@ export const createProcesses = (options: ProcessesOptions): Processes => {
   };
 
   return {
-    scale: (cluster, workload, tokenFile) => {
+    scale: (cluster, workload, files) => {
       const key = keyOf(cluster);
       const wanted = { writer: workload.writers, reader: workload.readers };
       for (const one of of(key)) if (one.ordinal >= wanted[one.home]) void end(one, killMs);
@@ -73,7 +75,7 @@ export const createProcesses = (options: ProcessesOptions): Processes => {
           const name = (home === "writer" ? writerPod : readerPod)(cluster.name, ordinal);
           // One that is still ending keeps its name until it is gone; then this is called again.
           if (running.has(`${key} ${name}`)) continue;
-          const kept = startPod(options, { cluster, name, home, tokenFile });
+          const kept = startPod(options, { cluster, name, home, files });
           running.set(`${key} ${name}`, { key, name, home, ordinal, kept, ending: null });
         }
       }
@@ -100,10 +102,10 @@ type Start = {
   readonly cluster: ShardCluster;
   readonly name: string;
   readonly home: Home;
-  readonly tokenFile: string;
+  readonly files: Files;
 };
 
-const startPod = (options: ProcessesOptions, { cluster, name, home, tokenFile }: Start): Kept => {
+const startPod = (options: ProcessesOptions, { cluster, name, home, files }: Start): Kept => {
   const { program, infoUrl, logFolder, logLevel, clock, random, changed } = options;
   const key = keyOf(cluster);
   const folder = cluster.namespace === "default" ? logFolder : join(logFolder, cluster.namespace);
@@ -117,13 +119,14 @@ const startPod = (options: ProcessesOptions, { cluster, name, home, tokenFile }:
       EDIS_CLUSTER_ID: cluster.uid,
       EDIS_CLUSTER: key,
       EDIS_INFO: infoUrl,
-      EDIS_TOKEN_FILE: tokenFile,
+      EDIS_TOKEN_FILE: files.token,
       EDIS_HOST: host,
       EDIS_ADVERTISE_HOST: host,
       EDIS_CLIENT_PORT: "0",
       EDIS_REPLICATION_PORT: "0",
       EDIS_HTTP_PORT: "0",
       EDIS_RESP_PORT: "0",
+      EDIS_DATA: join(files.data, name),
       EDIS_NODE: node,
       EDIS_LOG_LEVEL: logLevel,
       EDIS_DRAIN_MS: String(drainMs),

@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes, randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -9,11 +9,22 @@ import { ConflictError, type StoredOwnership } from "../platform.ts";
 import { keyOf, type ShardCluster, type ShardClusterStatus } from "../shardCluster.ts";
 import { ownershipFrom } from "../topologySchema.ts";
 
-/** What the Kubernetes API keeps elsewhere, as files: `<state>/<namespace>/<name>/{token,topology.json,status.json}`. */
+/**
+ * What the Kubernetes API and volumes keep elsewhere, as files:
+ * `<state>/<namespace>/<name>/{uid,token,topology.json,status.json,data/<pod>}`.
+ */
 export type StateFolder = {
+  /**
+   * The cluster's identity: what an earlier run gave it, so that its data is its own again. One that goes and comes back
+   * while this runs is another: nothing of the old one is its own.
+   */
+  readonly uid: (key: string) => string;
   /** The cluster's secret, 32 random bytes; made at the first call. */
   readonly token: (cluster: ShardCluster) => Promise<Uint8Array>;
   readonly tokenFile: (cluster: ShardCluster) => string;
+  /** Where its pods keep their data, each in a folder of its name. */
+  readonly dataFolder: (cluster: ShardCluster) => string;
+  readonly removeData: (cluster: ShardCluster) => Promise<void>;
   readonly readOwnership: (cluster: ShardCluster) => Promise<StoredOwnership | null>;
   readonly writeOwnership: (
     cluster: ShardCluster,
@@ -41,11 +52,23 @@ export const openStateFolder = (folder: string): StateFolder => {
     if (text === null) return null;
     const { resourceVersion, ownership } = v.parse(stored, JSON.parse(text));
     const read = ownershipFrom(ownership);
-    // Left by an earlier run: the data it was about was in the memory of processes that are gone.
+    // Of a cluster that had this name before.
     return read.clusterId === cluster.uid ? { ownership: read, resourceVersion } : null;
   };
 
+  const given = new Set<string>();
+
   return {
+    uid: (key) => {
+      const path = join(folderOf(key), "uid");
+      const kept = given.has(key) || !existsSync(path) ? "" : readFileSync(path, "utf8").trim();
+      given.add(key);
+      if (kept !== "") return kept;
+      const uid = randomUUID();
+      mkdirSync(folderOf(key), { recursive: true, mode: 0o700 });
+      writeFileSync(path, `${uid}\n`);
+      return uid;
+    },
     token: async (cluster) => {
       const known = tokens.get(cluster.uid);
       if (known !== undefined) return known;
@@ -55,6 +78,8 @@ export const openStateFolder = (folder: string): StateFolder => {
       return token;
     },
     tokenFile: (cluster) => pathOf(cluster, "token"),
+    dataFolder: (cluster) => pathOf(cluster, "data"),
+    removeData: (cluster) => rm(pathOf(cluster, "data"), { recursive: true, force: true }),
     readOwnership,
     writeOwnership: async (cluster, ownership, expected) => {
       const before = await readOwnership(cluster);

@@ -19,8 +19,8 @@ export type Wishes = {
 export type WishesOptions = {
   readonly file: string;
   readonly clock: Clock;
-  /** A name that nothing had before: a cluster that is made anew has nothing of the old one. */
-  readonly newUid: () => string;
+  /** The identity of a cluster that is wished for now and was not before. */
+  readonly uidOf: (key: string) => string;
   /** The wish for a cluster changed, or is gone. */
   readonly changed: (key: string) => void;
   /** The file became bad (why), or good again (null). */
@@ -102,7 +102,7 @@ const load = async (file: string): Promise<string> => {
 const take = (
   content: string,
   known: ReadonlyMap<string, Wish>,
-  { file, newUid }: WishesOptions,
+  { file, uidOf }: WishesOptions,
 ): ReadonlyMap<string, Wish> => {
   const read = readClusterFile(content, (key) => known.get(key)?.object);
   if (read.kind === "bad") {
@@ -116,7 +116,7 @@ const take = (
       const text = JSON.stringify(object["spec"]);
       const before = known.get(key);
       if (before?.text === text) return [key, before];
-      const uid = before?.cluster.uid ?? newUid();
+      const uid = before?.cluster.uid ?? uidOf(key);
       const generation = (before?.cluster.generation ?? 0) + 1;
       const cluster = clusterFrom({ ...object, metadata: { namespace, name, uid, generation } });
       return [key, { object, text, cluster }];

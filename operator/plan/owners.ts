@@ -1,10 +1,11 @@
 import { epoch } from "../../core/ids.ts";
+import type { Place } from "../../core/request.ts";
 import type { PodRef, Shard } from "../../core/topology.ts";
 import { ordinalOf, writerPod } from "../shardCluster.ts";
 import { several } from "./events.ts";
 import type { PlannedEvent, Session } from "./model.ts";
 
-/** How long a writer that came up empty waits for the word of readers that may be further ahead than those that spoke. */
+/** How long a writer that came up waits for the word of readers that may have more than it, or than those that spoke. */
 export const hearReadersMs = 1_000;
 /** How long it waits where no reader with its data has been heard of at all, before it goes on empty. */
 export const missReadersMs = 5_000;
@@ -34,85 +35,93 @@ export const planOwner = (shard: Shard, context: OwnerContext): OwnerPlan => {
   if (shard.phase.kind === "restoring" && isRef(shard.phase.target, writer)) {
     return restoring(shard, { ...context, writer, from: shard.phase.from });
   }
-  // It kept its data over the restart.
-  if (writer.report.version > 0) return named(shard, writer);
-  return emptyHanded(shard, { ...context, writer, from: "" });
+  const restart = { ...context, writer, from: "" };
+  const own = placeIn(writer, shard);
+  return own === null ? emptyHanded(shard, restart) : withData(shard, restart, own);
 };
 
 type Restart = OwnerContext & { readonly writer: Session; readonly from: string };
 
+/** It kept its data over the restart; a reader may have more of it, where the volume had not been told everything. */
+const withData = (shard: Shard, restart: Restart, own: Place): OwnerPlan => {
+  const waits = waitFor(shard, restart, hearReadersMs);
+  if (waits !== null) return waits;
+  const ahead = sourcesOf(shard, restart)[0];
+  if (ahead === undefined || !isAfter(ahead.place, own)) return named(shard, restart.writer);
+  const { pod } = restart.writer;
+  const message = `${pod} came up with shard ${shard.id} as of version ${own.version} and gets what follows, up to ${ahead.place.version}, from ${ahead.pod}`;
+  return restore(shard, { restart, from: ahead.pod, message });
+};
+
 const restoring = (shard: Shard, restart: Restart): OwnerPlan => {
   const { writer, from } = restart;
-  const { serving, version } = writer.report;
-  const source = sourcesOf(shard, restart).find(({ pod }) => pod === from);
-  const holdsCopy = serving.kind === "reader" && serving.shard === shard.id && serving.state === "streaming";
-  if (source !== undefined) {
-    if (holdsCopy && version >= source.report.version) return restored(shard, restart);
-    return { ...unchanged(shard), againMs: lookAgainMs };
-  }
-  // The source went away after the copy was whole: nobody is known to hold more.
-  if (
-    holdsCopy &&
-    version > 0 &&
-    sourcesOf(shard, restart).every((other) => other.report.version <= version)
-  ) {
-    return restored(shard, restart);
-  }
-  return emptyHanded(shard, restart);
+  const { serving } = writer.report;
+  const sources = sourcesOf(shard, restart);
+  const source = sources.find(({ pod }) => pod === from);
+  const own = placeIn(writer, shard);
+  const isFollowing = serving.kind === "reader" && serving.shard === shard.id && serving.state === "streaming";
+  // Where the source went away after the copy was whole, nobody may be known to hold more.
+  const wanted = source === undefined ? sources : [source];
+  if (own !== null && isFollowing && wanted.every(({ place }) => !isAfter(place, own)))
+    return restored(shard, { ...restart, own });
+  if (source !== undefined) return { ...unchanged(shard), againMs: lookAgainMs };
+  return own === null ? emptyHanded(shard, restart) : withData(shard, restart, own);
+};
+
+/** Waits for readers that have not said yet what they hold; null once that was long enough. */
+const waitFor = (shard: Shard, { readers, sessions, writer, leadingMs }: Restart, waitMs: number): OwnerPlan | null => {
+  if (readers.every((pod) => hasSpoken(sessions.get(pod), shard))) return null;
+  const waitedMs = Math.min(writer.ageMs, leadingMs);
+  return waitedMs < waitMs ? { ...unchanged(shard), againMs: Math.min(lookAgainMs, waitMs - waitedMs) } : null;
 };
 
 const emptyHanded = (shard: Shard, restart: Restart): OwnerPlan => {
-  const { writer, leadingMs, from } = restart;
-  const sources = sourcesOf(shard, restart);
-  const silent = restart.readers.filter((pod) => !hasSpoken(restart.sessions.get(pod), shard));
-  const waitMs = silent.length === 0 ? 0 : sources.length > 0 ? hearReadersMs : missReadersMs;
-  const waitedMs = Math.min(writer.ageMs, leadingMs);
-  if (waitedMs < waitMs) return { ...unchanged(shard), againMs: Math.min(lookAgainMs, waitMs - waitedMs) };
-
-  const source = sources[0];
-  // A reader followed the last owner and holds nothing: nothing had been written.
-  if (source === undefined && restart.readers.some((pod) => heldNothing(restart.sessions.get(pod), shard))) {
-    return named(shard, writer);
-  }
+  const { writer, from } = restart;
+  const source = sourcesOf(shard, restart)[0];
+  const waits = waitFor(shard, restart, source === undefined ? missReadersMs : hearReadersMs);
+  if (waits !== null) return waits;
   if (source === undefined) {
     const why =
       restart.readers.length === 0 ? "it has no readers" : `none of ${several(restart.readers)} holds it`;
     const message = `${writer.pod} came up without the data of shard ${shard.id} and ${why}: the shard goes on empty; what had been written to it is lost`;
     return { ...named(shard, writer), event: { type: "Warning", reason: "DataLost", message } };
   }
-  const target = refOf(writer);
   const message = `${writer.pod} came up without the data of shard ${shard.id} and copies it from ${source.pod}${from === "" ? "" : `, as ${from} went away`}`;
-  return {
-    shard: { ...shard, phase: { kind: "restoring", target, from: source.pod } },
-    event: { type: "Normal", reason: "Restoring", message },
-    againMs: lookAgainMs,
-  };
+  return restore(shard, { restart, from: source.pod, message });
 };
 
+const restore = (
+  shard: Shard,
+  { restart, from, message }: { readonly restart: Restart; readonly from: string; readonly message: string },
+): OwnerPlan => ({
+  shard: { ...shard, phase: { kind: "restoring", target: refOf(restart.writer), from } },
+  event: { type: "Normal", reason: "Restoring", message },
+  againMs: lookAgainMs,
+});
+
+type Source = PodRef & { readonly place: Place };
+
 /** Readers that hold a whole copy of the shard, the one furthest ahead first. */
-const sourcesOf = (shard: Shard, { sessions, readers }: OwnerContext): readonly Session[] =>
+const sourcesOf = (shard: Shard, { sessions, readers }: OwnerContext): readonly Source[] =>
   readers
-    .flatMap((pod) => sessions.get(pod) ?? [])
-    .filter(({ report: { serving, leaving, version } }) => {
-      const whole = serving.kind === "reader" && serving.shard === shard.id && serving.state !== "copying";
-      return whole && version > 0 && !leaving;
+    .flatMap((name): readonly Source[] => {
+      const session = sessions.get(name);
+      if (session === undefined || session.report.leaving) return [];
+      const place = placeIn(session, shard);
+      const { kind } = session.report.serving;
+      return place === null || kind !== "reader" ? [] : [{ ...refOf(session), place }];
     })
-    .sort(
-      (a, b) => servedEpoch(b) - servedEpoch(a) || b.report.version - a.report.version || byOrdinal(a, b),
-    );
+    .sort((a, b) => b.place.epoch - a.place.epoch || b.place.version - a.place.version || byOrdinal(a, b));
+
+/** How much of the shard a process holds; null where it holds nothing whole. */
+const placeIn = ({ report: { held } }: Session, shard: Shard): Place | null =>
+  held?.shard === shard.id ? held : null;
+
+const isAfter = (a: Place, b: Place): boolean =>
+  a.epoch > b.epoch || (a.epoch === b.epoch && a.version > b.version);
 
 const hasSpoken = (reader: Session | undefined, shard: Shard): boolean =>
   reader?.report.serving.kind === "reader" && reader.report.serving.shard === shard.id;
-
-const heldNothing = (reader: Session | undefined, shard: Shard): boolean => {
-  if (reader === undefined) return false;
-  const { serving, version, keys } = reader.report;
-  const followed = serving.kind === "reader" && serving.shard === shard.id && serving.epoch === shard.epoch;
-  return followed && serving.state !== "copying" && version === 0 && keys === 0;
-};
-
-const servedEpoch = ({ report: { serving } }: Session): number =>
-  serving.kind === "nothing" ? 0 : serving.epoch;
 
 const named = (shard: Shard, writer: Session): OwnerPlan => {
   const next = epoch(shard.epoch + 1);
@@ -124,9 +133,9 @@ const named = (shard: Shard, writer: Session): OwnerPlan => {
   };
 };
 
-const restored = (shard: Shard, { writer, from }: Restart): OwnerPlan => {
+const restored = (shard: Shard, { writer, from, own }: Restart & { readonly own: Place }): OwnerPlan => {
   const plan = named(shard, writer);
-  const message = `${writer.pod} copied shard ${shard.id} from ${from}, version ${writer.report.version}, and owns it from epoch ${plan.shard.epoch} on`;
+  const message = `${writer.pod} copied shard ${shard.id} from ${from}, version ${own.version}, and owns it from epoch ${plan.shard.epoch} on`;
   return { ...plan, event: { type: "Normal", reason: "Restored", message } };
 };
 

@@ -71,7 +71,7 @@ const placeOf = ({ pods, sessions }: ReadersInput, name: string): Place => {
 
 const candidate = (input: ReadersInput, pod: string): Candidate => {
   const session = input.sessions.get(pod);
-  const empty = session?.report.version === 0;
+  const empty = session?.report.held === null;
   return { pod, ordinal: ordinalOf(pod), place: placeOf(input, pod), empty };
 };
 

@@ -6,7 +6,8 @@ import {
   isControl,
   type Report,
 } from "../../core/message.ts";
-import { decodeRequests, encodeReplies } from "../../core/request.ts";
+import { decodeRequests } from "../../core/requestDecoder.ts";
+import { encodeReplies } from "../../core/requestEncoder.ts";
 import { difference, type Topology, type TopologyIndex } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
 import { countResults, type Counters } from "../counters.ts";

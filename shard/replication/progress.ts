@@ -6,10 +6,10 @@ import type { Place } from "../../core/request.ts";
 export type Progress =
   /** Connected; it has not said yet what it holds. */
   | { readonly kind: "probing" }
-  /** Gets records from the backlog, `next` first, until it has caught up with the newest. */
+  /** Takes a full copy on another connection, and will say then how far that goes. */
+  | { readonly kind: "copying" }
+  /** Gets records from the log, `next` first, until it has caught up with the newest. */
   | { readonly kind: "catchingUp"; readonly next: Version }
-  /** Gets entries of a full copy, and the records from `next` on as they come. */
-  | { readonly kind: "copying"; readonly next: Version }
   /** Has been sent everything before `next`, gets each turn's records as they come. */
   | { readonly kind: "streaming"; readonly next: Version };
 
@@ -18,14 +18,12 @@ export type Acked = { readonly version: Version; readonly bytes: number };
 /** How a reader that holds `place` (and nothing but records of this history, if `part`) goes on. */
 export const resume = (
   place: Place,
-  source: { readonly part: boolean; readonly version: Version; readonly backlogFirst: Version },
+  source: { readonly part: boolean; readonly version: Version; readonly logFirst: Version },
 ): Progress => {
   const next = version(place.version + 1);
-  // A backlog that begins right behind the newest version is empty: nothing is missing for one that holds everything.
-  if (source.part && next >= source.backlogFirst) {
-    return next > source.version ? { kind: "streaming", next } : { kind: "catchingUp", next };
-  }
-  return { kind: "copying", next: version(source.version + 1) };
+  // A log that begins right behind the newest version is empty: nothing is missing for one that holds everything.
+  if (!source.part || next < source.logFirst) return { kind: "copying" };
+  return next > source.version ? { kind: "streaming", next } : { kind: "catchingUp", next };
 };
 
 /** Newest versions at some moments, oldest first: what a lag in milliseconds is measured with. */

@@ -1,50 +1,20 @@
 import type { Epoch, Version } from "../../core/ids.ts";
-import type { Entry, Record } from "../../core/record.ts";
+import type { Entry, Operation, Record } from "../../core/record.ts";
 
-/**
- * Records and entries as CBOR, byte for byte what core/record.ts makes of them, written straight into large slabs. The
- * bytes of records that follow one another lie side by side, so that a turn's records make one frame without a copy.
- */
-export type RecordEncoder = {
-  readonly encode: (record: Record) => Uint8Array;
-  /** The record that an epoch begins at `version`. */
-  readonly encodeEpoch: (epoch: Epoch, version: Version) => Uint8Array;
-};
+/** Records and entries as CBOR, byte for byte what core/record.ts makes of them, written straight to where they go. */
 
-const slabBytes = 256 * 1024;
 /** Opcode, two numbers, two headers and an instant. */
 const overheadBytesMax = 48;
 
-export const createRecordEncoder = (): RecordEncoder => {
-  let slab = Buffer.alloc(0);
-  let at = 0;
-  const makeRoom = (size: number): void => {
-    if (slab.length - at >= size) return;
-    slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, size));
-    at = 0;
-  };
-  return {
-    encode: (record) => {
-      const { operation } = record;
-      makeRoom(
-        overheadBytesMax + operation.key.length + (operation.kind === "set" ? operation.value.length : 0),
-      );
-      const start = at;
-      at = writeRecord(slab, start, record);
-      return slab.subarray(start, at);
-    },
-    encodeEpoch: (epoch, version) => {
-      makeRoom(overheadBytesMax);
-      const start = at;
-      slab[at++] = 0x83;
-      slab[at++] = 3;
-      at = writeNumber(slab, writeNumber(slab, at, epoch), version);
-      return slab.subarray(start, at);
-    },
-  };
+/** Bytes that the record of an operation needs at most; null: of the beginning of an epoch. */
+export const recordBytesMax = (operation: Operation | null): number => {
+  if (operation === null) return overheadBytesMax;
+  const value = operation.kind === "set" ? operation.value.length : 0;
+  return overheadBytesMax + operation.key.length + value;
 };
 
-const writeRecord = (target: Buffer, start: number, { epoch, version, operation }: Record): number => {
+/** Writes a record at `start`, where there has to be room, and answers where it ends. */
+export const writeRecord = (target: Buffer, start: number, { epoch, version, operation }: Record): number => {
   const set = operation.kind === "set";
   let at = start;
   target[at++] = set ? 0x86 : 0x84;
@@ -55,6 +25,17 @@ const writeRecord = (target: Buffer, start: number, { epoch, version, operation 
   if (operation.kind === "delete") return at;
   at = writeBytes(target, at, operation.value);
   return writeNumber(target, at, operation.expiresAtMs ?? 0);
+};
+
+/** Writes the record that an epoch begins at `start`, and answers where it ends. */
+export const writeEpoch = (
+  target: Buffer,
+  start: number,
+  { epoch, version }: { readonly epoch: Epoch; readonly version: Version },
+): number => {
+  target[start] = 0x83;
+  target[start + 1] = 3;
+  return writeNumber(target, writeNumber(target, start + 2, epoch), version);
 };
 
 /** A frame of the next entries of a walk: about `bytesMax` bytes, more only where a single entry has more. */
@@ -78,10 +59,15 @@ export const encodeEntries = (walk: Iterator<Entry>, bytesMax: number): EntriesF
 
 export type EntriesFrame = { readonly frame: Uint8Array; readonly entries: number; readonly done: boolean };
 
+/** Up to here a loop is faster than the call that copies. */
+const loopBytesMax = 32;
+
 const writeBytes = (target: Buffer, start: number, bytes: Uint8Array): number => {
-  const at = writeHeader(target, start, { major: 2, argument: bytes.length });
-  target.set(bytes, at);
-  return at + bytes.length;
+  const { length } = bytes;
+  const at = writeHeader(target, start, { major: 2, argument: length });
+  if (length <= loopBytesMax) for (let i = 0; i < length; i++) target[at + i] = bytes[i] ?? 0;
+  else target.set(bytes, at);
+  return at + length;
 };
 
 const writeNumber = (target: Buffer, at: number, n: number): number =>
@@ -96,8 +82,25 @@ const writeHeader = (
   { major, argument }: { readonly major: number; readonly argument: number },
 ): number => {
   const first = major << 5;
-  if (argument < 24) return target.writeUInt8(first | argument, at);
-  if (argument < 0x100) return target.writeUInt8(argument, target.writeUInt8(first | 24, at));
-  if (argument < 0x1_0000) return target.writeUInt16BE(argument, target.writeUInt8(first | 25, at));
-  return target.writeUInt32BE(argument, target.writeUInt8(first | 26, at));
+  if (argument < 24) {
+    target[at] = first | argument;
+    return at + 1;
+  }
+  if (argument < 0x100) {
+    target[at] = first | 24;
+    target[at + 1] = argument;
+    return at + 2;
+  }
+  if (argument < 0x1_0000) {
+    target[at] = first | 25;
+    target[at + 1] = argument >>> 8;
+    target[at + 2] = argument;
+    return at + 3;
+  }
+  target[at] = first | 26;
+  target[at + 1] = argument >>> 24;
+  target[at + 2] = argument >>> 16;
+  target[at + 3] = argument >>> 8;
+  target[at + 4] = argument;
+  return at + 5;
 };

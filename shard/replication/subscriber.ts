@@ -1,4 +1,6 @@
 import type { Clock } from "../../core/clock.ts";
+import type { Version } from "../../core/ids.ts";
+import { frameBytesMax } from "../../core/limits.ts";
 import type { Logger } from "../../core/logger.ts";
 import {
   decodeMessage,
@@ -8,7 +10,6 @@ import {
   type Role,
   type ToReader,
 } from "../../core/message.ts";
-import { decodeStreamed, type Streamed } from "../../core/record.ts";
 import type { Place } from "../../core/request.ts";
 import type { Member, PodRef } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
@@ -16,14 +17,19 @@ import { stayConnected } from "../../net/stayConnected.ts";
 import type { Holding } from "../holding.ts";
 
 /**
- * Keeps a connection to the process that a shard is copied from, and hands over what comes. Runs until it is stopped.
+ * Keeps a connection to the process that a shard is copied from, and hands over what comes; a second one beside it while a
+ * full copy is taken, so that the first never waits behind it. Runs until it is stopped.
  */
 export type Subscriber = {
   readonly resync: (place: Place) => void;
-  /** Tells the source how far the holding is, soon, and not more often than needed. */
+  /** Tells the source how far the copy is, soon, and not more often than needed. */
   readonly ack: () => void;
   /** Cuts the connection; another one follows. */
   readonly reconnect: () => void;
+  /** Opens the second connection, or another one in its place, and asks for a copy. */
+  readonly askCopy: () => void;
+  /** The second connection is not needed any more. */
+  readonly endCopy: () => void;
   readonly stop: () => void;
 };
 
@@ -37,10 +43,16 @@ export type SubscriberOptions = {
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
+  /** The newest version that survives here; null while nothing whole is held. */
+  readonly durable: () => Version | null;
   readonly connected: () => void;
   readonly disconnected: () => void;
+  /** From either connection. */
   readonly message: (message: ToReader) => void;
-  readonly streamed: (items: readonly Streamed[], bytes: number) => void;
+  readonly streamed: (bytes: Uint8Array) => void;
+  /** Entries of a copy; more come once this has resolved. */
+  readonly entries: (bytes: Uint8Array) => Promise<void>;
+  readonly copyLost: () => void;
 };
 
 const backoff = { firstMs: 50, maxMs: 1_000 };
@@ -49,27 +61,26 @@ const ackEveryMs = 5;
 const silentMsMax = 5_000;
 
 export const subscribe = (options: SubscriberOptions): Subscriber => {
-  const { source, holding, clock, logger, clusterId, role, self, token, random } = options;
+  const { source, holding, clock, logger } = options;
   const ended = new AbortController();
-  const state: State = { connection: null, heardAtMs: clock.nowMs() };
+  const state: State = { connection: null, heardAtMs: clock.nowMs(), received: 0, copying: null };
   const ack = createAcker(options, state);
 
   const cancelWatch = clock.every(silentMsMax / 5, () => {
-    if (state.connection === null || clock.nowMs() - state.heardAtMs < silentMsMax) return;
+    if (state.connection === null) return;
+    // A large record comes in one frame: its bytes show that the source is there.
+    const received = state.connection.receivedBytes();
+    if (received !== state.received) state.heardAtMs = clock.nowMs();
+    state.received = received;
+    if (clock.nowMs() - state.heardAtMs < silentMsMax) return;
     logger.warn({ source: source.pod }, "source is silent: connecting anew");
     state.connection.cut();
   });
-  void stayConnected({
-    ...{ cluster: clusterId, role, self, to: source.pod, token, clock, logger, backoff, random },
-    signal: ended.signal,
-    urls: () => [`ws://${hostOf(source)}:${source.address.replication}`],
-    opened: (connection, { incarnation }) => {
-      if (incarnation === source.incarnation) return follow(options, state, connection);
-      logger.debug({ source: source.pod, incarnation }, "source is another process than the topology names");
-      connection.close();
-      return { message: () => undefined, closed: () => undefined };
-    },
-  });
+  stayWith(options, ended.signal, (connection) => follow(options, state, connection));
+  const endCopy = (): void => {
+    state.copying?.abort();
+    state.copying = null;
+  };
 
   return {
     resync: ({ epoch, version }) => {
@@ -79,16 +90,48 @@ export const subscribe = (options: SubscriberOptions): Subscriber => {
     reconnect: () => {
       state.connection?.cut();
     },
+    askCopy: () => {
+      endCopy();
+      const copying = new AbortController();
+      state.copying = copying;
+      stayWith(options, copying.signal, (connection) => takeCopy(options, connection, copying.signal));
+    },
+    endCopy,
     stop: () => {
       cancelWatch();
       state.connection = null;
-      // Cuts the connection as well.
+      // Cuts the connections as well.
+      endCopy();
       ended.abort();
     },
   };
 };
 
-type State = { connection: Connection | null; heardAtMs: number };
+type State = {
+  connection: Connection | null;
+  heardAtMs: number;
+  received: number;
+  copying: AbortController | null;
+};
+
+/** Keeps a connection to the very process that the topology names, until the signal is aborted. */
+const stayWith = (
+  { source, clusterId, role, self, token, clock, logger, random }: SubscriberOptions,
+  signal: AbortSignal,
+  opened: (connection: Connection) => Handlers,
+): void => {
+  void stayConnected({
+    ...{ cluster: clusterId, role, self, to: source.pod, token, clock, logger, backoff, random, signal },
+    frameBytesMax,
+    urls: () => [`ws://${hostOf(source)}:${source.address.replication}`],
+    opened: (connection, { incarnation }) => {
+      if (incarnation === source.incarnation) return opened(connection);
+      logger.debug({ source: source.pod, incarnation }, "source is another process than the topology names");
+      connection.close();
+      return { message: () => undefined, closed: () => undefined };
+    },
+  });
+};
 
 const follow = (options: SubscriberOptions, state: State, connection: Connection): Handlers => {
   const { clock } = options;
@@ -100,7 +143,7 @@ const follow = (options: SubscriberOptions, state: State, connection: Connection
       if (state.connection !== connection) return;
       state.heardAtMs = clock.nowMs();
       if (isControl(frame)) options.message(decodeMessage(toReaderSchema, frame));
-      else options.streamed(decodeStreamed(frame), frame.length);
+      else options.streamed(frame);
     },
     closed: () => {
       if (state.connection !== connection) return;
@@ -110,15 +153,41 @@ const follow = (options: SubscriberOptions, state: State, connection: Connection
   };
 };
 
+const takeCopy = (
+  { holding, message, entries, copyLost, logger }: SubscriberOptions,
+  connection: Connection,
+  signal: AbortSignal,
+): Handlers => {
+  connection.send(encodeMessage({ kind: "copy", shard: holding.shard }));
+  return {
+    message: (frame) => {
+      if (signal.aborted) return;
+      if (isControl(frame)) {
+        message(decodeMessage(toReaderSchema, frame));
+        return;
+      }
+      connection.pause();
+      entries(frame).then(connection.resume, (error: unknown) => {
+        logger.warn({ error }, "copy cannot be kept");
+        connection.cut();
+      });
+    },
+    closed: () => {
+      if (!signal.aborted) copyLost();
+    },
+  };
+};
+
 /** Acknowledges at the end of the turn, or a little later where one went out just before. */
-const createAcker = ({ clock, holding }: SubscriberOptions, state: State): (() => void) => {
+const createAcker = ({ clock, holding, durable }: SubscriberOptions, state: State): (() => void) => {
   let sentAtMs = clock.nowMs() - ackEveryMs;
   let isDue = false;
   const send = (): void => {
     isDue = false;
     sentAtMs = clock.nowMs();
-    const { epoch, version, bytes, complete } = holding;
-    if (complete) state.connection?.send(encodeMessage({ kind: "ack", epoch, version, bytes }));
+    const version = durable();
+    const { epoch, bytes } = holding;
+    if (version !== null) state.connection?.send(encodeMessage({ kind: "ack", epoch, version, bytes }));
   };
   return () => {
     if (isDue) return;

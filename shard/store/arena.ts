@@ -7,6 +7,9 @@ import { check } from "../../core/check.ts";
  *
  * A segment is large on purpose: from 32 MiB on the C library maps and unmaps each on its own, so that nothing of it
  * stays behind; and pages that were never written take no memory.
+ *
+ * Objects of more than a quarter of a usual segment lie in large ones, of twice the size or as much as one object needs: each
+ * begins within the first half, so that its reference fits, and there are as many large objects as fill the address space.
  */
 export type Arena = {
   /** log2 of the units in a segment. */
@@ -22,11 +25,12 @@ export type Arena = {
   readonly freeIds: number[];
   /** Memory of segments that are gone, until it is used again or given back. */
   retired: ArrayBuffer[];
-  /** The segment that is written to, 0 for none. */
+  /** The segments that are written to, 0 for none. */
   current: number;
+  currentLarge: number;
   liveUnits: number;
   deadUnits: number;
-  /** Bytes of all segments, retired ones included. */
+  /** Bytes of all segments, retired ones included; of large ones as much as was written. */
   heldBytes: number;
   /** The segment that is being compacted, 0 for none, and the unit up to which it is done. */
   victim: number;
@@ -51,19 +55,42 @@ const noWords = new Int32Array(0);
 export const createArena = (unitBits: number, objects: Objects): Arena => ({
   ...{ unitBits, unitMask: (1 << unitBits) - 1, objects },
   ...{ bytes: [noBytes], words: [noWords], used: [0], dead: [0], freeIds: [], retired: [] },
-  ...{ current: 0, liveUnits: 0, deadUnits: 0, heldBytes: 0, victim: 0, scanned: 0 },
+  ...{ current: 0, currentLarge: 0, liveUnits: 0, deadUnits: 0, heldBytes: 0, victim: 0, scanned: 0 },
 });
 
 /** Room for an object. Moves none. What lies there is whatever was there before. */
 export const allocate = (arena: Arena, units: number): number => {
   const { current, used, unitBits, unitMask } = arena;
   arena.liveUnits += units;
+  if (units * 4 > unitMask + 1) return allocateLarge(arena, units);
   const at = used[current] ?? 0;
   if (current !== 0 && at + units <= unitMask + 1) {
     used[current] = at + units;
     return (current << unitBits) | at;
   }
-  const id = openSegment(arena, units);
+  const size = (unitMask + 1) * unitBytes;
+  const reused = arena.retired.pop();
+  if (reused === undefined) arena.heldBytes += size;
+  const id = openSegment(arena, reused ?? new ArrayBuffer(size));
+  const before = arena.current;
+  arena.current = id;
+  closeSegment(arena, before);
+  used[id] = units;
+  return id << unitBits;
+};
+
+const allocateLarge = (arena: Arena, units: number): number => {
+  const { currentLarge, used, unitBits, unitMask } = arena;
+  arena.heldBytes += units * unitBytes;
+  const at = used[currentLarge] ?? 0;
+  const room = (arena.words[currentLarge]?.length ?? 0) >>> 1;
+  if (currentLarge !== 0 && at <= unitMask && at + units <= room) {
+    used[currentLarge] = at + units;
+    return (currentLarge << unitBits) | at;
+  }
+  const id = openSegment(arena, new ArrayBuffer(Math.max(units, 2 * (unitMask + 1)) * unitBytes));
+  arena.currentLarge = id;
+  closeSegment(arena, currentLarge);
   used[id] = units;
   return id << unitBits;
 };
@@ -75,47 +102,47 @@ export const free = (arena: Arena, ref: number, units: number): void => {
   arena.dead[id] = dead;
   arena.liveUnits -= units;
   arena.deadUnits += units;
-  if (dead === arena.used[id] && id !== arena.current) retire(arena, id);
+  if (dead === arena.used[id] && id !== arena.current && id !== arena.currentLarge) retire(arena, id);
 };
 
-/** An object of its own segment where it takes more than a quarter of a usual one: nothing has to be moved for it. */
-const openSegment = (arena: Arena, units: number): number => {
-  const usualUnits = arena.unitMask + 1;
-  const size = Math.max(units, usualUnits) * unitBytes;
-  const reused = arena.retired.at(-1)?.byteLength === size ? arena.retired.pop() : undefined;
-  if (reused === undefined) arena.heldBytes += size;
-  const buffer = reused ?? new ArrayBuffer(size);
+const openSegment = (arena: Arena, buffer: ArrayBuffer): number => {
   const id = arena.freeIds.pop() ?? arena.bytes.length;
   check(id < Math.min(segmentsMax, 2 ** (32 - arena.unitBits)), "the store is within its address space");
   arena.bytes[id] = new Uint8Array(buffer);
   arena.words[id] = new Int32Array(buffer);
   arena.dead[id] = 0;
-  if (units * 4 <= usualUnits) closeCurrent(arena, id);
   return id;
 };
 
-const closeCurrent = (arena: Arena, next: number): void => {
-  const before = arena.current;
-  arena.current = next;
-  if (before !== 0 && arena.dead[before] === arena.used[before]) retire(arena, before);
+/** Nothing more is written to it. */
+const closeSegment = (arena: Arena, id: number): void => {
+  if (id !== 0 && arena.dead[id] === arena.used[id]) retire(arena, id);
 };
 
 const retire = (arena: Arena, id: number): void => {
   const buffer = arena.bytes[id]?.buffer;
   check(buffer !== undefined && buffer.byteLength > 0, "a segment is retired once");
-  arena.deadUnits -= arena.used[id] ?? 0;
+  const used = arena.used[id] ?? 0;
+  arena.deadUnits -= used;
   arena.bytes[id] = noBytes;
   arena.words[id] = noWords;
   arena.used[id] = 0;
   arena.dead[id] = 0;
   arena.freeIds.push(id);
   if (arena.victim === id) arena.victim = 0;
-  arena.retired.push(buffer);
+  if (buffer.byteLength === (arena.unitMask + 1) * unitBytes) {
+    arena.retired.push(buffer);
+  } else {
+    // Whoever overwrites a large value over and over must not pile up what is gone until the next compaction.
+    arena.heldBytes -= used * unitBytes;
+    buffer.transfer(0);
+  }
 };
 
 /** Frees everything. */
 export const clearArena = (arena: Arena): void => {
   arena.current = 0;
+  arena.currentLarge = 0;
   for (let id = 1; id < arena.bytes.length; id++) {
     if ((arena.bytes[id]?.length ?? 0) > 0) retire(arena, id);
   }
@@ -192,5 +219,8 @@ const chooseVictim = (arena: Arena): void => {
   check(best !== 0, "dead units lie in some segment");
   arena.victim = best;
   arena.scanned = 0;
-  if (arena.current === best) closeCurrent(arena, 0);
+  const isOpen = best === arena.current || best === arena.currentLarge;
+  if (best === arena.current) arena.current = 0;
+  if (best === arena.currentLarge) arena.currentLarge = 0;
+  if (isOpen) closeSegment(arena, best);
 };

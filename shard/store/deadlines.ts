@@ -24,7 +24,7 @@ export const addDeadline = (deadlines: Deadlines, ref: number, atMs: number): vo
   const place = deadlines.count++;
   if (place >> deadlines.chunkBits === deadlines.instants.length) {
     const size = deadlines.chunkMask + 1;
-    const buffer = new ArrayBuffer(size * 12);
+    const buffer = new ArrayBuffer(size * deadlineBytes);
     deadlines.instants.push(new Float64Array(buffer, 0, size));
     deadlines.refs.push(new Int32Array(buffer, size * 8, size));
   }
@@ -53,6 +53,14 @@ export const moveDeadline = (deadlines: Deadlines, place: number, ref: number): 
   const chunk = refs[place >> chunkBits];
   if (chunk !== undefined) chunk[place & chunkMask] = ref;
 };
+
+/** The entry at a place of the heap; the one that expires first is at place 0. */
+export const entryAt = (deadlines: Deadlines, place: number): number => refAt(deadlines, place);
+
+export const deadlineBytes = 12;
+/** Bytes of all chunks. */
+export const heldByDeadlines = ({ instants, chunkMask }: Deadlines): number =>
+  instants.length * (chunkMask + 1) * deadlineBytes;
 
 /** Up to `max` entries whose instant is `wallMs` or before. */
 export const dueEntries = (deadlines: Deadlines, wallMs: number, max: number): readonly number[] => {

@@ -6,11 +6,11 @@ import { createArena, allocate, free, unitBytes, type Arena, type Objects } from
  * | word | bits |
  * | --- | --- |
  * | 0 | 0–26 bytes of the value, 27–30 units to spare behind it, 31 freed |
- * | 1 | 0–16 bytes of the key, 17–30 slot, 31 expires |
+ * | 1 | 0–15 bytes of the key less one, 16–30 last use in seconds (see eviction.ts), 31 expires |
  * | 2, 3 | the instant at which it expires, low and high half: only where it does |
  * | 4 | its place among the deadlines: only where it expires |
  *
- * then the key, then the value. Values up to 2^27 - 1 bytes, keys up to 64 KiB.
+ * then the key, then the value. Values up to 2^27 - 1 bytes, keys from 1 byte to 64 KiB.
  */
 export type Entries = Arena;
 
@@ -18,9 +18,10 @@ const valueMask = 0x7ffffff;
 const spareShift = 27;
 const spareMax = 15;
 const freed = 1 << 31;
-const keyMask = 0x1ffff;
-const slotShift = 17;
-const slotMask = 0x3fff;
+const keyMask = 0xffff;
+const usedShift = 16;
+/** Seconds that a last use counts to; then it begins again. */
+export const usedMask = 0x7fff;
 const expires = 1 << 31;
 const headerBytes = 8;
 const deadlineBytes = 12;
@@ -37,7 +38,7 @@ export const createEntries = (unitBits: number, moved: Objects["moved"]): Entrie
   });
 
 const unitsOf = (first: number, second: number): number =>
-  neededUnits((first & valueMask) + (second & keyMask), second < 0) + ((first >>> spareShift) & spareMax);
+  neededUnits((first & valueMask) + (second & keyMask) + 1, second < 0) + ((first >>> spareShift) & spareMax);
 
 const neededUnits = (bytes: number, isExpiring: boolean): number =>
   (bytes + headerBytes + (isExpiring ? deadlineBytes : 0) + unitBytes - 1) >>> 3;
@@ -51,9 +52,18 @@ const setWord = (entries: Entries, ref: number, [word, to]: readonly [word: numb
 };
 
 export const valueBytesOf = (entries: Entries, ref: number): number => wordOf(entries, ref, 0) & valueMask;
-export const keyBytesOf = (entries: Entries, ref: number): number => wordOf(entries, ref, 1) & keyMask;
-export const slotOfEntry = (entries: Entries, ref: number): number =>
-  (wordOf(entries, ref, 1) >>> slotShift) & slotMask;
+export const keyBytesOf = (entries: Entries, ref: number): number => (wordOf(entries, ref, 1) & keyMask) + 1;
+/** When it was last used, in seconds, as `use` was told. */
+export const usedAt = (entries: Entries, ref: number): number =>
+  (wordOf(entries, ref, 1) >>> usedShift) & usedMask;
+/** Writes it only where it says something new: most uses come soon after another. */
+export const use = (entries: Entries, ref: number, seconds: number): void => {
+  const words = entries.words[ref >>> entries.unitBits];
+  const at = ((ref & entries.unitMask) << 1) + 1;
+  const second = words?.[at] ?? 0;
+  const changed = ((second >>> usedShift) ^ seconds) & usedMask;
+  if (changed !== 0 && words !== undefined) words[at] = second ^ (changed << usedShift);
+};
 export const isExpiring = (entries: Entries, ref: number): boolean => wordOf(entries, ref, 1) < 0;
 /** Only of an entry that expires. */
 export const placeOf = (entries: Entries, ref: number): number => wordOf(entries, ref, 4);
@@ -80,15 +90,19 @@ export const valueOf = (entries: Entries, ref: number): Uint8Array => {
   return new Uint8Array(segmentOf(entries, ref).buffer, start, valueBytesOf(entries, ref));
 };
 
-export const hasKey = (entries: Entries, ref: number, key: Uint8Array): boolean => {
-  const { length } = key;
+export const hasKey = (
+  entries: Entries,
+  ref: number,
+  { bytes: key, from, to }: { readonly bytes: Uint8Array; readonly from: number; readonly to: number },
+): boolean => {
+  const length = to - from;
   const id = ref >>> entries.unitBits;
   const second = entries.words[id]?.[((ref & entries.unitMask) << 1) + 1] ?? 0;
-  if ((second & keyMask) !== length) return false;
+  if ((second & keyMask) + 1 !== length) return false;
   const bytes = entries.bytes[id];
   if (bytes === undefined) return false;
   const start = (ref & entries.unitMask) * unitBytes + headerBytes + (second < 0 ? deadlineBytes : 0);
-  for (let i = 0; i < length; i++) if (bytes[start + i] !== key[i]) return false;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== key[from + i]) return false;
   return true;
 };
 
@@ -107,14 +121,14 @@ export const copyValueOut = (
 };
 
 export type NewEntry = {
-  readonly slot: number;
+  readonly usedAt: number;
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   readonly expiresAtMs: number | null;
 };
 
 /** Writes a new entry; its place among the deadlines is still to be told. */
-export const writeEntry = (entries: Entries, { slot, key, value, expiresAtMs }: NewEntry): number => {
+export const writeEntry = (entries: Entries, { usedAt, key, value, expiresAtMs }: NewEntry): number => {
   const isExpiring = expiresAtMs !== null;
   const ref = allocate(entries, neededUnits(key.length + value.length, isExpiring));
   const words = entries.words[ref >>> entries.unitBits];
@@ -122,7 +136,7 @@ export const writeEntry = (entries: Entries, { slot, key, value, expiresAtMs }: 
   if (words === undefined || bytes === undefined) return 0;
   const word = (ref & entries.unitMask) << 1;
   words[word] = value.length;
-  words[word + 1] = key.length | (slot << slotShift) | (isExpiring ? expires : 0);
+  words[word + 1] = (key.length - 1) | (usedAt << usedShift) | (isExpiring ? expires : 0);
   if (isExpiring) setInstant(entries, ref, expiresAtMs);
   const start = (word << 2) + headerBytes + (isExpiring ? deadlineBytes : 0);
   copyIn(bytes, start, key);
@@ -135,10 +149,11 @@ export const overwrite = (entries: Entries, ref: number, value: Uint8Array): boo
   const first = wordOf(entries, ref, 0);
   const second = wordOf(entries, ref, 1);
   const units = unitsOf(first, second);
-  const spare = units - neededUnits((second & keyMask) + value.length, second < 0);
+  const keyBytes = (second & keyMask) + 1;
+  const spare = units - neededUnits(keyBytes + value.length, second < 0);
   // Not more than a quarter of an entry lies idle.
   if (spare < 0 || spare > spareMax || spare * 4 > units) return false;
-  copyIn(segmentOf(entries, ref), keyStart(entries, ref) + (second & keyMask), value);
+  copyIn(segmentOf(entries, ref), keyStart(entries, ref) + keyBytes, value);
   setWord(entries, ref, [0, value.length | (spare << spareShift)]);
   return true;
 };
@@ -147,6 +162,11 @@ export const setInstant = (entries: Entries, ref: number, atMs: number): void =>
   setWord(entries, ref, [2, atMs | 0]);
   setWord(entries, ref, [3, Math.floor(atMs / halfRange)]);
 };
+
+/** With its header, what it has to spare, and its place among the deadlines. */
+export const bytesOfEntry = (entries: Entries, ref: number): number =>
+  unitsOf(wordOf(entries, ref, 0), wordOf(entries, ref, 1)) * unitBytes +
+  (isExpiring(entries, ref) ? deadlineBytes : 0);
 
 export const freeEntry = (entries: Entries, ref: number): void => {
   const first = wordOf(entries, ref, 0);

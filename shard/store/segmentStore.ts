@@ -8,16 +8,19 @@ import {
   changeDeadline,
   clearDeadlines,
   createDeadlines,
+  deadlineBytes,
   dueEntries,
+  heldByDeadlines,
   moveDeadline,
   removeDeadline,
   usualChunkBits,
   type Deadlines,
 } from "./deadlines.ts";
 import * as layout from "./entries.ts";
-import { hashOf, type HashSeed } from "./hash.ts";
+import { createAges, drawOf, idleOf, moveHand, victimOf, type Ages } from "./eviction.ts";
+import { hashOf, hashOfRange, type HashSeed } from "./hash.ts";
 import * as slots from "./slotIndex.ts";
-import type { Store } from "./store.ts";
+import type { KeyRange, Store } from "./store.ts";
 
 export type SegmentStoreOptions = {
   readonly seed: HashSeed;
@@ -37,6 +40,7 @@ type State = {
   readonly entries: layout.Entries;
   readonly index: slots.SlotIndex;
   readonly deadlines: Deadlines;
+  readonly ages: Ages;
   /** Bytes of keys and values, by slot. */
   readonly slotBytes: Float64Array;
   keys: number;
@@ -44,6 +48,9 @@ type State = {
   /** What was sought: its pair (reference 0 where it is not there) and its key; null where that no longer holds. */
   readonly spot: slots.Spot;
   key: Uint8Array | null;
+  /** Where the key lies in it. */
+  keyFrom: number;
+  keyTo: number;
 };
 
 /** A store outside the JavaScript heap: entries (entries.ts), an index of slots (slotIndex.ts) and deadlines (deadlines.ts). */
@@ -59,7 +66,7 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
       seek(state, key, slotOf(key))
         ? { value: layout.valueOf(entries, spot.ref), expiresAtMs: layout.instantOf(entries, spot.ref) }
         : undefined,
-    expiryOf: (key) => (seek(state, key, slotOf(key)) ? layout.instantOf(entries, spot.ref) : undefined),
+    expiryOf: (key) => (find(state, key, slotOf(key)) ? layout.instantOf(entries, spot.ref) : undefined),
     set: (key, value, expiresAtMs) => {
       seek(state, key, slotOf(key));
       put(state, value, expiresAtMs);
@@ -77,6 +84,7 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
       dueEntries(deadlines, wallMs, max).map((ref) => layout.keyOf(entries, ref).slice()),
     walk: () => walk(state),
     seek: (key, slot) => seek(state, key, slot),
+    seekRange: (key) => seekRange(state, key),
     value: () => layout.valueOf(entries, there()),
     valueBytes: () => layout.valueBytesOf(entries, there()),
     copyValue: (target, at) => layout.copyValueOut(entries, there(), [target, at]),
@@ -92,9 +100,20 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
       dropSlot(state, slot);
     },
     expiring: () => deadlines.count,
+    tick: (seconds) => {
+      moveHand(state, seconds, state.keys);
+    },
+    idleSeconds: (key) => (find(state, key, slotOf(key)) ? idleOf(state, spot.ref) : undefined),
+    entryBytes: (key) =>
+      find(state, key, slotOf(key))
+        ? layout.bytesOfEntry(entries, spot.ref) + slots.bytesPerPair(index, spot.slot)
+        : undefined,
+    draw: () => copyOfKey(state, drawOf(state, state.keys)),
+    victim: (eviction) => copyOfKey(state, victimOf(state, eviction, state.keys)),
+    usedBytes: () => usedBytes(state),
     memory: () => ({
-      heldBytes: entries.heldBytes + index.arena.heldBytes,
-      liveBytes: (entries.liveUnits + index.arena.liveUnits) * unitBytes,
+      heldBytes: entries.heldBytes + index.arena.heldBytes + heldByDeadlines(deadlines),
+      liveBytes: usedBytes(state),
       deadBytes: (entries.deadUnits + index.arena.deadUnits) * unitBytes,
     }),
     compact: (bytesMax) => {
@@ -114,8 +133,9 @@ const createState = ({
   const index = slots.createSlotIndex(unitBits);
   const moving: slots.Spot = { slot: 0, hash: 0, ref: 0, at: 0 };
   const entries: layout.Entries = layout.createEntries(unitBits, (from, to) => {
-    moving.slot = layout.slotOfEntry(entries, to);
-    moving.hash = hashOf(layout.keyOf(entries, to), seed);
+    const key = layout.keyOf(entries, to);
+    moving.slot = slotOf(key);
+    moving.hash = hashOf(key, seed);
     moving.ref = from;
     slots.locate(index, moving);
     slots.redirect(index, moving, to);
@@ -126,14 +146,37 @@ const createState = ({
   });
   return {
     ...{ seed, slackBytes, entries, index, deadlines, slotBytes: new Float64Array(slotCount) },
-    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 }, key: null },
+    ages: createAges(seed.low ^ seed.high),
+    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 }, key: null, keyFrom: 0, keyTo: 0 },
   };
 };
 
-const seek = (state: State, key: Uint8Array, slot: number): boolean => {
+const usedBytes = ({ entries, index, deadlines }: State): number =>
+  (entries.liveUnits + index.arena.liveUnits) * unitBytes + deadlines.count * deadlineBytes;
+
+const copyOfKey = ({ entries }: State, ref: number): Uint8Array | undefined =>
+  ref === 0 ? undefined : layout.keyOf(entries, ref).slice();
+
+const rangeOf = (key: Uint8Array, slot: Slot): KeyRange => ({ bytes: key, from: 0, to: key.length, slot });
+
+const seek = (state: State, key: Uint8Array, slot: Slot): boolean => seekRange(state, rangeOf(key, slot));
+
+const find = (state: State, key: Uint8Array, slot: Slot): boolean => findRange(state, rangeOf(key, slot));
+
+/** Finds the key; that is a use of it. */
+const seekRange = (state: State, range: KeyRange): boolean => {
+  const isThere = findRange(state, range);
+  if (isThere) layout.use(state.entries, state.spot.ref, state.ages.now);
+  return isThere;
+};
+
+const findRange = (state: State, range: KeyRange): boolean => {
   const { index, spot, entries } = state;
-  const hash = hashOf(key, state.seed);
-  state.key = key;
+  const { slot } = range;
+  const hash = hashOfRange(range, state.seed);
+  state.key = range.bytes;
+  state.keyFrom = range.from;
+  state.keyTo = range.to;
   spot.slot = slot;
   spot.hash = hash;
   spot.ref = 0;
@@ -145,7 +188,7 @@ const seek = (state: State, key: Uint8Array, slot: number): boolean => {
   for (let at = slots.homeOf(hash, capacity); ;) {
     const ref = words[first + at * 2 + 1] ?? 0;
     if (ref === 0) return false;
-    if (words[first + at * 2] === hash && layout.hasKey(entries, ref, key)) {
+    if (words[first + at * 2] === hash && layout.hasKey(entries, ref, range)) {
       spot.ref = ref;
       spot.at = at;
       return true;
@@ -154,12 +197,19 @@ const seek = (state: State, key: Uint8Array, slot: number): boolean => {
   }
 };
 
-const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void => {
-  const { entries, index, deadlines, spot, key } = state;
+/** The sought key by itself. */
+const soughtKey = ({ key, keyFrom, keyTo }: State): Uint8Array => {
   check(key !== null, "a key was sought");
+  return keyFrom === 0 && keyTo === key.length ? key : key.subarray(keyFrom, keyTo);
+};
+
+const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void => {
+  const { entries, index, deadlines, spot, ages } = state;
+  check(state.key !== null, "a key was sought");
   const before = spot.ref;
   if (before === 0) {
-    spot.ref = layout.writeEntry(entries, { slot: spot.slot, key, value, expiresAtMs });
+    const key = soughtKey(state);
+    spot.ref = layout.writeEntry(entries, { usedAt: ages.now, key, value, expiresAtMs });
     slots.insert(index, spot);
     state.keys++;
     count(state, spot.slot, key.length + value.length);
@@ -167,7 +217,8 @@ const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void 
     count(state, spot.slot, value.length - layout.valueBytesOf(entries, before));
     if (replaceInPlace(state, value, expiresAtMs)) return;
     // The new one first: the value may be a view of the old one.
-    spot.ref = layout.writeEntry(entries, { slot: spot.slot, key, value, expiresAtMs });
+    const key = soughtKey(state);
+    spot.ref = layout.writeEntry(entries, { usedAt: ages.now, key, value, expiresAtMs });
     slots.redirect(index, spot, spot.ref);
     free(state, before);
   }
@@ -261,7 +312,7 @@ function* walkSlot(state: State, slot: Slot): Iterator<Entry, undefined> {
     const width = Math.ceil((hashRange / (index.capacities[slot] ?? 1)) * walkedAtOnce);
     const until = Math.min(from + width, hashRange);
     for (const key of keysBetween(state, slot, { from, until })) {
-      if (!seek(state, key, slot)) continue;
+      if (!find(state, key, slot)) continue;
       yield {
         key,
         value: layout.valueOf(entries, spot.ref),

@@ -1,5 +1,5 @@
 import { slotCount } from "../../core/ids.ts";
-import { allocate, createArena, free, type Arena } from "./arena.ts";
+import { allocate, createArena, free, unitBytes, type Arena } from "./arena.ts";
 
 /**
  * Where each key's entry lies: a small table per slot, open addressing with pairs of (hash, reference), in an arena of
@@ -15,7 +15,11 @@ export type SlotIndex = {
   readonly tables: Int32Array;
   readonly capacities: Int32Array;
   readonly counts: Int32Array;
+  /** Pairs in each group of 128 slots, so that one of all can be drawn. */
+  readonly groups: Int32Array;
 };
+
+export const groupBits = 7;
 
 /** One pair, and where it stands in its slot's table. */
 export type Spot = { slot: number; hash: number; ref: number; at: number };
@@ -38,10 +42,12 @@ export const createSlotIndex = (unitBits: number): SlotIndex => {
     tables,
     capacities: new Int32Array(slotCount),
     counts: new Int32Array(slotCount),
+    groups: new Int32Array(slotCount >> groupBits),
   };
 };
 
-export const clearSlotIndex = ({ tables, capacities, counts }: SlotIndex): void => {
+export const clearSlotIndex = ({ tables, capacities, counts, groups }: SlotIndex): void => {
+  groups.fill(0);
   tables.fill(0);
   capacities.fill(0);
   counts.fill(0);
@@ -64,6 +70,7 @@ export const insert = (index: SlotIndex, spot: Spot): void => {
   const capacity = capacities[slot] ?? 0;
   if (count * 16 > capacity * 13) resize(index, slot, grown(capacity));
   counts[slot] = count;
+  changeGroup(index, slot, 1);
   const table = tables[slot] ?? 0;
   spot.at = place(
     { words: wordsOf(index, table), first: firstPair(index, table), capacity: capacities[slot] ?? 0 },
@@ -113,15 +120,28 @@ export const takeOut = (index: SlotIndex, { slot, at }: Spot): void => {
   words[first + hole * 2 + 1] = 0;
   const count = (counts[slot] ?? 0) - 1;
   counts[slot] = count;
+  changeGroup(index, slot, -1);
   if (count === 0) dropTable(index, slot);
   else if (capacity > capacityMin && count * 4 < capacity) resize(index, slot, shrunk(count));
 };
 
 export const dropTable = (index: SlotIndex, slot: number): void => {
   freeTable(index, slot);
+  changeGroup(index, slot, -(index.counts[slot] ?? 0));
   index.tables[slot] = 0;
   index.capacities[slot] = 0;
   index.counts[slot] = 0;
+};
+
+/** What each pair of a slot's table takes, the free ones shared out. */
+export const bytesPerPair = ({ counts, capacities }: SlotIndex, slot: number): number => {
+  const count = counts[slot] ?? 0;
+  return count === 0 ? 0 : Math.ceil((((capacities[slot] ?? 0) + 1) * unitBytes) / count);
+};
+
+const changeGroup = ({ groups }: SlotIndex, slot: number, by: number): void => {
+  const group = slot >> groupBits;
+  groups[group] = (groups[group] ?? 0) + by;
 };
 
 const capacityMin = 4;

@@ -1,8 +1,9 @@
 import type { Slot } from "../../core/ids.ts";
 import type { Entry, Operation } from "../../core/record.ts";
+import type { Eviction } from "../../core/settings.ts";
 
 /**
- * What a shard holds: keys with a value and perhaps an instant at which they expire. A store decides nothing: an expired
+ * What a shard holds: keys (1 byte to 64 KiB) with a value and perhaps an instant at which they expire. A store decides nothing: an expired
  * key stays until somebody deletes it. What goes in is copied, so that no caller's buffer is kept.
  *
  * **What comes out is a view** of the store's own memory: it is good until something is next set, deleted, cleared or
@@ -30,10 +31,12 @@ export type Store = {
   readonly walk: () => Iterator<Entry>;
 
   /**
-   * Looks a key up, with no allocation; `slot` must be its slot. What follows is about this key, until the next call that
+   * Looks a key up, with no allocation; `slot` must be its slot. That is a use of the key. What follows is about this key, until the next call that
    * takes a key. The key's bytes must not change before then. Answers whether it is there.
    */
   readonly seek: (key: Uint8Array, slot: Slot) => boolean;
+  /** The same of a key that is a part of `bytes`. The object itself may be changed afterwards, not the bytes. */
+  readonly seekRange: (key: KeyRange) => boolean;
   /** A view of the sought key's value. Throws where the key is not there, as the next two do. */
   readonly value: () => Uint8Array;
   readonly valueBytes: () => number;
@@ -56,6 +59,18 @@ export type Store = {
 
   /** Keys that have an instant at which they expire. */
   readonly expiring: () => number;
+  /** Monotonic whole seconds; to be told at least once a minute. It is what uses are counted in. */
+  readonly tick: (seconds: number) => void;
+  /** Seconds since the key was last used (by get, set or seek), as eviction.ts counts them; undefined where it is not there. */
+  readonly idleSeconds: (key: Uint8Array) => number | undefined;
+  /** What the key takes with its place in the index and its deadline, headers included; undefined where it is not there. */
+  readonly entryBytes: (key: Uint8Array) => number | undefined;
+  /** One of all keys, each as likely as any other, as a copy; undefined where there is none. */
+  readonly draw: () => Uint8Array | undefined;
+  /** A copy of the key that has to go first; undefined where the policy lets none go. */
+  readonly victim: (eviction: Eviction) => Uint8Array | undefined;
+  /** What counts against the maximum: bytes of entries, index and deadlines, with headers. `liveBytes` of `memory`. */
+  readonly usedBytes: () => number;
   readonly memory: () => StoreMemory;
   /**
    * Moves entries together and gives memory back, about as much as takes as long as copying `bytesMax`. Answers whether
@@ -64,13 +79,21 @@ export type Store = {
   readonly compact: (bytesMax: number) => boolean;
 };
 
+/** A key: the bytes between `from` and `to`, and their slot. */
+export type KeyRange = {
+  readonly bytes: Uint8Array;
+  readonly from: number;
+  readonly to: number;
+  readonly slot: Slot;
+};
+
 export type Stored = { readonly value: Uint8Array; readonly expiresAtMs: number | null };
 
 /** Bytes outside the JavaScript heap. */
 export type StoreMemory = {
   /** Of address space; pages that were never written take no memory. */
   readonly heldBytes: number;
-  /** Of entries and index, with headers. */
+  /** Of entries, index and deadlines, with headers. */
   readonly liveBytes: number;
   /** What compaction can give back. */
   readonly deadBytes: number;

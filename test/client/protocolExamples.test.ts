@@ -5,7 +5,8 @@ import { errorCodes } from "../../core/errors.ts";
 import { epoch, revision, shardId, term, version } from "../../core/ids.ts";
 import { encodeMessage, helloSchema, decodeMessage } from "../../core/message.ts";
 import { encodeEntry, encodeRecord } from "../../core/record.ts";
-import { encodeReplies, encodeRequests } from "../../core/request.ts";
+import { encodeReplies, encodeRequests } from "../../core/requestEncoder.ts";
+import { usualSettings } from "../../core/settings.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 const nonce = new Uint8Array(32);
@@ -74,6 +75,7 @@ const examples: Readonly<Record<string, Uint8Array>> = {
       to: { term: term(1), revision: revision(5) },
       mapVersion: 1,
       lagMsMax: 1000,
+      settings: usualSettings,
       shardCount: 1,
       shards: [],
       members: [],

@@ -10,6 +10,7 @@ import {
   type Topology,
 } from "../../core/topology.ts";
 import { route, type View } from "../../client/router.ts";
+import { usualSettings } from "../../core/settings.ts";
 
 const member = (pod: string, home: Home, shard: number): Member => ({
   pod,
@@ -39,6 +40,7 @@ const topologies = fc
       revision: revision(1),
       mapVersion: mapVersion(1),
       lagMsMax: 1000,
+      settings: usualSettings,
       shards: owners.map((_, id): Shard => ({
         id: shardId(id),
         epoch: epoch(1),

@@ -2,17 +2,14 @@ import { encode } from "../../core/cbor.ts";
 import { systemClock } from "../../core/clock.ts";
 import { epoch, mapVersion, revision, shardId, slot, term, version } from "../../core/ids.ts";
 import { decodeMessage, fromClientSchema, isControl } from "../../core/message.ts";
-import {
-  decodeRequests,
-  encodeReplies,
-  type Request,
-  type RequestFrame,
-  type Result,
-} from "../../core/request.ts";
+import type { Request, RequestFrame, Result } from "../../core/request.ts";
+import { decodeRequests } from "../../core/requestDecoder.ts";
+import { encodeReplies } from "../../core/requestEncoder.ts";
 import type { Home, Member, MemberState, Topology } from "../../core/topology.ts";
 import type { Connection } from "../../net/connection.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { silent } from "../support/net.ts";
+import { usualSettings } from "../../core/settings.ts";
 
 /** A pod that answers what its script says: for what a sound shard never does, or does only by chance. */
 export type ScriptedPod = {
@@ -76,6 +73,7 @@ export const startScripted = async (readers: number): Promise<ScriptedCluster> =
       revision: revision(1),
       mapVersion: mapVersion(1),
       lagMsMax: 1000,
+      settings: usualSettings,
       shards: [],
       members: [],
     },

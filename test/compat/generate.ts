@@ -152,9 +152,36 @@ const makers: Readonly<Record<string, Make>> = {
       ["reply"],
       [],
     ]),
-  object: (r) => r.pick([["help"], ["freq", key(r)], ["bogus"]]),
+  object: (r) =>
+    r.pick([
+      ...[["help"], ["freq", key(r)], ["bogus"], ["idletime", key(r)], ["refcount", "{t}none"]],
+      ...[
+        ["idletime", "{t}none"],
+        ["encoding", "{t}none"],
+      ],
+    ]),
+  // What a key takes is each server's own.
+  memory: (r) =>
+    r.pick([
+      ...[
+        ["usage", "{t}none"],
+        ["usage", "{t}none", "SAMPLES", "5"],
+        ["usage", key(r), "SAMPLES", "-1"],
+      ],
+      ...[
+        ["usage", key(r), "samples", "x"],
+        ["usage", key(r), "bogus", "5"],
+        ["usage", key(r), "SAMPLES"],
+      ],
+      ...[["usage"], ["bogus"]],
+    ]),
+  config: (r) => [
+    "get",
+    r.pick(["maxmemory", "maxmemory-policy", "maxmemory-samples", "appendfsync", "appendonly", "save"]),
+  ],
   wait: (r) => [r.pick(["0", "x"]), r.pick(["0", "x", "-1"])],
-  flushall: (r) => r.pick([["bogus"], ["async", "x"], ["sync"]]),
+  flushall: (r) => r.pick([["bogus"], ["async", "x"], ["sync"], ["async"]]),
+  flushdb: (r) => r.pick([["bogus"], ["sync", "x"]]),
 };
 const names = Object.keys(makers);
 
@@ -171,3 +198,7 @@ export const randomCommand = (random: Random): readonly string[] => {
       return args;
   }
 };
+
+/** Commands that leave some keys, of every kind of value. */
+export const fillCommands = (random: Random): readonly (readonly string[])[] =>
+  Array.from({ length: 8 }, () => ["SET", key(random), value(random), ...maybe(random, "EX", "100000")]);

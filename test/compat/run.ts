@@ -1,6 +1,7 @@
 /**
  * Compares commands with a real redis-server: random sequences from a seed, sent to both, must be answered with the same
- * bytes, in RESP2 and RESP3. Needs `redis-server` (Debian: `apt-get install redis-server`). `run.ts [sequences] [seed]`.
+ * bytes, in RESP2 and RESP3. Then Redis's tools at a local cluster. Needs `redis-server` and its tools (Debian: `apt-get install
+ * redis-server redis-tools`). `run.ts [sequences] [seed]`.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { createServer } from "node:net";
@@ -10,8 +11,9 @@ import { addressOf } from "../support/shardPair.ts";
 import { startShardProcess } from "../support/shardProcess.ts";
 import { until } from "../support/shardUntil.ts";
 import { randomFrom } from "../support/random.ts";
-import { randomCommand } from "./generate.ts";
+import { fillCommands, randomCommand } from "./generate.ts";
 import { respClient, type RespClient } from "../support/respClient.ts";
+import { compareTools } from "./tools.ts";
 
 const commandsPerSequence = 200;
 
@@ -51,6 +53,11 @@ const isSame = (args: readonly string[], ours: Buffer, theirs: Buffer): boolean 
     const [x, y] = [Number(a.slice(1)), Number(b.slice(1))];
     return a.startsWith(":") && b.startsWith(":") && Math.abs(x - y) <= (name.startsWith("p") ? 500 : 1);
   }
+  // What a key takes is each server's own.
+  if (name === "memory" && a.startsWith(":") && b.startsWith(":")) return true;
+  // Seconds are counted from other beginnings.
+  if (name === "object" && a.startsWith(":") && b.startsWith(":"))
+    return Math.abs(Number(a.slice(1)) - Number(b.slice(1))) <= 1;
   // The connection's number and the mode are each server's own.
   if (name === "hello" && a.includes("modules")) return b.includes("modules");
   const sorted = (text: string): string => text.split("\r\n").sort().join();
@@ -60,19 +67,31 @@ const isSame = (args: readonly string[], ours: Buffer, theirs: Buffer): boolean 
 /** Inside EXEC every reply may be one of those. */
 const isSameExec = (queued: readonly (readonly string[])[], ours: Buffer, theirs: Buffer): boolean => {
   if (ours.equals(theirs)) return true;
-  const isLoose = queued.some(([name = ""]) => /^(p?ttl|p?expiretime|keys|scan|hello)$/i.test(name));
+  const isLoose = queued.some(([name = ""]) =>
+    /^(p?ttl|p?expiretime|keys|scan|hello|object|memory)$/i.test(name),
+  );
   return isLoose && ours.toString("latin1", 0, 4) === theirs.toString("latin1", 0, 4);
 };
 
 const shown = (args: readonly string[] | Buffer): string =>
   JSON.stringify(Buffer.isBuffer(args) ? args.toString("latin1").slice(0, 300) : args);
 
+/** One in five sequences is sent to servers that have no memory left. */
+const isFull = (seed: number): boolean => seed % 5 === 4;
+
 const differs = async (seed: number, ours: RespClient, theirs: RespClient): Promise<string | null> => {
   const random = randomFrom(seed);
-  const commands = Array.from({ length: commandsPerSequence }, () => randomCommand(random));
+  const commands = Array.from({ length: commandsPerSequence }, () => randomCommand(random)).filter(
+    ([name = ""]) => !(isFull(seed) && /^flush/i.test(name)),
+  );
   const protocol = seed % 2 === 0 ? "2" : "3";
   const start = [["RESET"], ["FLUSHALL"], ["HELLO", protocol]];
   await Promise.all([ours.send(...start), theirs.send(...start)]);
+  if (isFull(seed)) {
+    const filled = [["SET", "{t}kept", "1"], ...fillCommands(random)];
+    await Promise.all([ours.send(...filled), theirs.send(...filled)]);
+    await setMaximum(1, ours, theirs);
+  }
   const [got, wanted] = await Promise.all([ours.send(...commands), theirs.send(...commands)]);
   let queued: (readonly string[])[] = [];
   for (const [i, args] of commands.entries()) {
@@ -89,6 +108,16 @@ const differs = async (seed: number, ours: RespClient, theirs: RespClient): Prom
   return null;
 };
 
+/** Of both servers, in bytes; null for none. */
+const setMaximum = async (bytes: number | null, ours: RespClient, theirs: RespClient): Promise<void> => {
+  info.tell({ memoryMaxBytes: bytes });
+  await theirs.send(["CONFIG", "SET", "maxmemory", String(bytes ?? 0)]);
+  await until("the maximum is known", async () => {
+    const [reply] = await ours.send(["CONFIG", "GET", "maxmemory"]);
+    return reply?.toString("latin1").endsWith(`\r\n${bytes ?? 0}\r\n`) === true;
+  });
+};
+
 const [, , sequences = "500", firstSeed = String(process.pid)] = process.argv;
 const redis = await startRedis();
 const info = await startTestInfo();
@@ -103,6 +132,10 @@ try {
     const ours = await respClient(addressOf(info, "demo-write-0").resp);
     const theirs = await respClient(redis.port);
     const difference = await differs(seed, ours, theirs);
+    if (isFull(seed)) {
+      await Promise.all([ours.send(["RESET"]), theirs.send(["RESET"])]);
+      await setMaximum(null, ours, theirs);
+    }
     ours.close();
     theirs.close();
     if (difference === null) passed++;
@@ -112,8 +145,10 @@ try {
       if (failed === 10) break;
     }
   }
-  console.log(`${passed} passed, ${failed} failed`);
-  process.exitCode = failed === 0 ? 0 : 1;
+  const tools = await compareTools();
+  const failedInAll = failed + tools.failed;
+  console.log(`${passed + tools.passed} passed, ${failedInAll} failed`);
+  process.exitCode = failedInAll === 0 ? 0 : 1;
 } finally {
   await shard.kill();
   await info.close();

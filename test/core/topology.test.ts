@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { epoch, mapVersion, revision, shardId, slot, term } from "../../core/ids.ts";
 import { decodeMessage, encodeMessage, toClientSchema } from "../../core/message.ts";
 import { difference, indexTopology, patched, type Shard, type Topology } from "../../core/topology.ts";
+import { evictions, fsyncs, usualSettings } from "../../core/settings.ts";
 
 const member = fc.record({
   pod: fc.constantFrom(...Array.from({ length: 12 }, (_, i) => `demo-read-${i}`)),
@@ -27,16 +28,22 @@ const shard = (id: number): fc.Arbitrary<Shard> =>
 const topology = (at: number): fc.Arbitrary<Topology> =>
   fc
     .record({
+      settings: fc.record({
+        fsync: fc.constantFrom(...fsyncs),
+        memoryMaxBytes: fc.option(fc.nat()),
+        eviction: fc.constantFrom(...evictions),
+      }),
       members: fc.uniqueArray(member, { selector: ({ pod }) => pod }),
       shards: fc.nat({ max: 4 }).chain((n) => fc.tuple(...Array.from({ length: n }, (_, i) => shard(i)))),
     })
-    .map(({ members, shards }) => ({
+    .map(({ members, shards, settings }) => ({
       clusterId: "c",
       cluster: "default/demo",
       term: term(1),
       revision: revision(at),
       mapVersion: mapVersion(at),
       lagMsMax: 2000,
+      settings,
       shards,
       members: members.sort((a, b) => (a.pod < b.pod ? -1 : 1)),
     }));
@@ -67,6 +74,7 @@ test("the index names an owner only while its process is the one that the topolo
     revision: revision(1),
     mapVersion: mapVersion(1),
     lagMsMax: 2000,
+    settings: usualSettings,
     shards: [
       {
         id: shardId(0),

@@ -3,7 +3,7 @@ import test, { type ExecutionContext } from "ava";
 import { WebSocket } from "ws";
 import { systemClock } from "../../core/clock.ts";
 import { EdisError } from "../../core/errors.ts";
-import { halfReceivedBytesMax, unsentBytesHardMax } from "../../core/limits.ts";
+import { unsentBytesHardMax } from "../../core/limits.ts";
 import { encodeMessage, type Hello } from "../../core/message.ts";
 import type { Connection } from "../../net/connection.ts";
 import { dial, RefusedError, type DialOptions } from "../../net/dial.ts";
@@ -194,7 +194,8 @@ test("more bytes than a hello needs, without a hello, cut the connection", async
 });
 
 test("half-sent frames over all connections are bounded: the largest is cut", async (t) => {
-  const { listener } = await open(t);
+  const halfReceivedBytesMax = 32 * 1024 * 1024;
+  const { listener } = await open(t, { limits: { halfReceivedBytesMax } });
   const part = 3 * 1024 * 1024;
   const sockets: WebSocket[] = [];
   const count = Math.ceil(halfReceivedBytesMax / part) + 2;
@@ -230,7 +231,7 @@ test("a peer that never reads is slowed, then cut off, and this process does not
   const lazy = await dial(dialOptions(listener.port));
   t.true(lazy.isOpen());
   const [connection] = connections;
-  const chunk = Buffer.alloc(256 * 1024);
+  const chunk = Buffer.alloc(4 * 1024 * 1024);
   let worst = 0;
   // The dialer lives in this process, so nothing is read while this loop does not yield.
   for (let i = 0; i < 200 && connection?.isOpen() === true; i++) {
@@ -239,4 +240,45 @@ test("a peer that never reads is slowed, then cut off, and this process does not
   }
   t.false(connection?.isOpen());
   t.true(worst <= unsentBytesHardMax + 2 * chunk.length, `${worst}`);
+});
+
+test("peers that do not read hold no more than the bound in all: the one that owes most is cut off", async (t) => {
+  const { listener, connections } = await open(t, { limits: { unsentBytesMax: 60 * 1024 * 1024 } });
+  for (let i = 0; i < 4; i++) await dial(dialOptions(listener.port));
+  t.is(connections.length, 4);
+  // Nothing is read while this loop does not yield.
+  for (const [i, connection] of connections.entries())
+    connection.send(Buffer.alloc((i + 1) * 8 * 1024 * 1024));
+  t.deepEqual(
+    connections.map((connection) => connection.isOpen()),
+    [true, true, true, false],
+  );
+  t.is(listener.refusals.get("too-busy"), 1);
+});
+
+test("what was read of a peer before it was paused is taken once it reads again, in order", async (t) => {
+  const answer = Buffer.alloc(2 * 1024 * 1024);
+  const taken: number[] = [];
+  const { listener } = await open(t, {
+    opened: (connection) => ({
+      message: (frame) => {
+        taken.push(frame[0] ?? 0);
+        connection.send(answer);
+      },
+      closed: () => undefined,
+    }),
+  });
+  const replies: number[] = [];
+  const client = await dial(
+    dialOptions(listener.port, {
+      opened: () => ({ message: (frame) => void replies.push(frame.length), closed: () => undefined }),
+    }),
+  );
+  for (let i = 0; i < 200; i++) client.send(Buffer.from([i]));
+  await until("all were answered", () => replies.length === 200);
+  t.deepEqual(
+    taken,
+    Array.from({ length: 200 }, (_, i) => i),
+  );
+  t.true(client.isOpen());
 });

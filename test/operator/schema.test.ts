@@ -1,5 +1,7 @@
 import test from "ava";
-import { brokenRules, clusterFrom, closed, specSchema, type Fields } from "../../operator/schema.ts";
+import { announcedOf } from "../../operator/info/publish.ts";
+import { brokenRules, type Fields } from "../../operator/rules.ts";
+import { clusterFrom, closed, specSchema } from "../../operator/schema.ts";
 
 const object = (spec: Fields, name = "demo"): Fields => ({
   metadata: { name, namespace: "n", uid: "u", generation: 4 },
@@ -38,6 +40,40 @@ test("a size is a quantity above zero", (t) => {
   }
   for (const size of ["0", "large", "-1Gi", "1 Gi", "1gi", ""])
     t.is(broken(object({ storage: { size } })).length, 1, size);
+});
+
+test("memory.max is a quantity of at least 16Mi that leaves the process its share of the container", (t) => {
+  for (const max of ["16Mi", "1Gi", "512M", "1.5Gi", "20000000"])
+    t.deepEqual(broken(object({ memory: { max } })), [], max);
+  for (const max of ["1Mi", "lots", "-1Gi", "0", "16mi", "1000m"])
+    t.deepEqual(broken(object({ memory: { max } })), [
+      "spec.memory: max must be a quantity of at least 16Mi,",
+    ]);
+  const within = (limit: unknown): Fields =>
+    object({ memory: { max: "512Mi" }, template: { resources: { limits: { memory: limit } } } });
+  for (const limit of ["1Gi", "513Mi", 2 ** 30]) t.deepEqual(broken(within(limit)), []);
+  for (const limit of ["512Mi", "0.5Gi", 2 ** 20])
+    t.deepEqual(broken(within(limit)), ["spec: memory.max must be less than template.re"]);
+});
+
+test("durability and memory have defaults in objects that were stored without them, and may be changed", (t) => {
+  const { durability, memory } = clusterFrom(object({})).spec;
+  t.deepEqual(
+    { durability, memory },
+    {
+      durability: { fsync: "everysec" },
+      memory: { max: "", eviction: "noeviction" },
+    },
+  );
+  const changed = object({
+    durability: { fsync: "always" },
+    memory: { max: "1Gi", eviction: "allkeys-lru" },
+  });
+  t.deepEqual(broken(changed, object({})), []);
+  t.deepEqual(announcedOf(clusterFrom(changed).spec), {
+    lagMsMax: 2000,
+    settings: { fsync: "always", memoryMaxBytes: 2 ** 30, eviction: "allkeys-lru" },
+  });
 });
 
 test("storage stays as it was made, but for whenDeleted; saying the default is no change", (t) => {

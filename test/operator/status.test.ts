@@ -14,6 +14,7 @@ import {
   reading,
   sessionOf,
 } from "../support/planWorld.ts";
+import { usualSettings } from "../../core/settings.ts";
 
 /** A cluster that runs as it was planned. */
 const running = (writers: number, readers: number): Observed => {
@@ -23,7 +24,13 @@ const running = (writers: number, readers: number): Observed => {
 };
 const statusWith = (observed: Observed): ShardClusterStatus => {
   const planned = plan(observed);
-  const view = { clusterId: "uid-1", cluster: "default/demo", lagMsMax: 2_000, ownership: planned.ownership };
+  const view = {
+    clusterId: "uid-1",
+    cluster: "default/demo",
+    lagMsMax: 2_000,
+    settings: usualSettings,
+    ownership: planned.ownership,
+  };
   const topology = topologyOf(view, observed.sessions, {
     before: null,
     term: term(1),

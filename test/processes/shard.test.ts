@@ -74,8 +74,8 @@ const sameValues = async (
 test.serial("a write is visible at the reader", async (t) => {
   const { atWriter, atReader } = await inPair(t);
   const [written] = await atWriter.ask([set("a", "1")]);
-  t.like(written, { kind: "set", applied: true, epoch: 1, version: 1 });
-  const [read] = await atReader.ask([get("a", session({ epoch: 1, version: 1 }))]);
+  t.like(written, { kind: "set", applied: true, epoch: 1, version: 2 });
+  const [read] = await atReader.ask([get("a", session({ epoch: 1, version: 2 }))]);
   t.is(textOf(read), "1");
 });
 
@@ -94,7 +94,7 @@ test.serial("a reader that was cut off goes on from the backlog", async (t) => {
   t.true((await metric(pair.readerAddress, "edis_shard_resyncs_sent_total")) >= 2);
 });
 
-test.serial("a reader whose place has left the backlog takes a full copy", async (t) => {
+test.serial("a reader that was away for long goes on from its source's log", async (t) => {
   const pair = await inPair(t);
   const { atWriter, link } = pair;
   await fill(atWriter, { frames: 1, perFrame: 100, bytes: 100, keys: 100 });
@@ -103,7 +103,7 @@ test.serial("a reader whose place has left the backlog takes a full copy", async
   link.mend();
   await caughtUp(pair, place.version);
   await sameValues(t, pair, 100);
-  t.is(await metric(pair.readerAddress, "edis_shard_full_copies_taken_total"), 2);
+  t.is(await metric(pair.readerAddress, "edis_shard_full_copies_taken_total"), 1);
 });
 
 test.serial(

@@ -28,7 +28,7 @@ test.serial(
     const { info } = pair;
     const before = await connectToShard(pair.writerAddress);
     await before.ask(Array.from({ length: 1_000 }, (_, i) => set(`key:${i}`, `value ${i}`)));
-    await info.reported(readerPodName, ({ version }) => version === 1_000);
+    await info.reported(readerPodName, ({ version }) => version === 1_001);
     const lost = info.sessions.get(writerPodName);
     await pair.writer.kill();
 
@@ -42,7 +42,7 @@ test.serial(
     const report = await info.reported(
       writerPodName,
       ({ serving, version }) =>
-        serving.kind === "reader" && serving.state === "streaming" && version === 1_000,
+        serving.kind === "reader" && serving.state === "streaming" && version === 1_001,
     );
     t.is(report.keys, 1_000);
     const early = await connectToShard(addressOf(info, writerPodName));
@@ -57,9 +57,9 @@ test.serial(
     const [stale] = await client.ask([set("a", "1")], { epoch: 1 });
     t.is(textOf(stale), "error stale-epoch");
     const [written] = await client.ask([set("a", "1")], { epoch: 2 });
-    t.like(written, { kind: "set", applied: true, epoch: 2, version: 1_001 });
+    t.like(written, { kind: "set", applied: true, epoch: 2, version: 1_003 });
 
-    await info.reported(readerPodName, ({ version }) => version === 1_001);
+    await info.reported(readerPodName, ({ version }) => version === 1_003);
     t.is(await metric(pair.readerAddress, "edis_shard_full_copies_taken_total"), 1);
   },
 );
@@ -119,7 +119,7 @@ test.serial(
       "the key to be hidden",
       async () => textOf((await reader.ask([get("a", patient)]))[0]) === null,
     );
-    await pair.info.reported(readerPodName, ({ version, keys }) => version === 3 && keys === 1);
+    await pair.info.reported(readerPodName, ({ version, keys }) => version === 4 && keys === 1);
     t.is(await metric(pair.writerAddress, "edis_shard_expired_keys_total"), 1);
   },
 );

@@ -2,6 +2,7 @@ import test from "ava";
 import { epoch, mapVersion, revision, shardId, slot, term } from "../../core/ids.ts";
 import { indexTopology, type Member, type Shard } from "../../core/topology.ts";
 import { dutyOf } from "../../shard/duty.ts";
+import { usualSettings } from "../../core/settings.ts";
 
 const member = (pod: string, more: Partial<Member> = {}): Member => ({
   ...{ pod, incarnation: "1", home: "writer", shard: null, state: "serving", node: "", zone: "" },
@@ -16,7 +17,7 @@ const duty = (members: readonly Member[], shard: Shard, self: { pod: string; inc
   dutyOf(
     indexTopology({
       ...{ clusterId: "c", cluster: "n/c", term: term(1), revision: revision(1), mapVersion: mapVersion(1) },
-      ...{ lagMsMax: 1_000, shards: [shard], members },
+      ...{ lagMsMax: 1_000, settings: usualSettings, shards: [shard], members },
     }),
     self,
   );

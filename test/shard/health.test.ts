@@ -5,7 +5,7 @@ import { unready } from "../../shard/health.ts";
 
 const report = (serving: Report["serving"], more: Partial<Report> = {}): Report => ({
   ...{ pod: "p", incarnation: "1", home: "writer", leaving: false, version: version(0), keys: 0, bytes: 0 },
-  ...{ readers: [], serving },
+  ...{ readers: [], serving, held: null },
   ...more,
 });
 const nothing: Report["serving"] = { kind: "nothing" };

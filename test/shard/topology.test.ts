@@ -3,10 +3,11 @@ import { mapVersion, revision, term } from "../../core/ids.ts";
 import { createLogger } from "../../core/logger.ts";
 import { difference, type Topology } from "../../core/topology.ts";
 import { createTopologyKeeper } from "../../shard/topology.ts";
+import { usualSettings } from "../../core/settings.ts";
 
 const topology = (t: number, r: number, clusterId = "c"): Topology => ({
   ...{ clusterId, cluster: "n/c", term: term(t), revision: revision(r), mapVersion: mapVersion(1) },
-  ...{ lagMsMax: r + 100 * t, shards: [], members: [] },
+  ...{ settings: usualSettings, lagMsMax: r + 100 * t, shards: [], members: [] },
 });
 const keeper = () => {
   const taken: string[] = [];

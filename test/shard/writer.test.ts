@@ -1,17 +1,28 @@
 import test from "ava";
 import fc from "fast-check";
 import { epoch, shardId, version } from "../../core/ids.ts";
+import type { Record } from "../../core/record.ts";
 import type { Condition, Expiry, Request, Result } from "../../core/request.ts";
-import { emptyHolding } from "../../shard/holding.ts";
+import { emptyHolding, type Holding } from "../../shard/holding.ts";
+import { createJournal } from "../../shard/journal.ts";
 import { apply } from "../../shard/store/store.ts";
 import { write } from "../../shard/turn.ts";
 import { watch } from "../../shard/watches.ts";
 import { activate, step, type Batch, type Writer, type WriterEffect } from "../../shard/writer.ts";
+import { takenRecords } from "../support/shardRecords.ts";
 import { createSmallStore } from "../support/shardStore.ts";
 import { bytesOf, stringOf } from "../support/shardBytes.ts";
 import { get, increment, remove, session, set, textOf } from "../support/shardClient.ts";
 
-const createWriter = (): Writer<number> => activate(emptyHolding(shardId(0), createSmallStore()), epoch(1));
+/** A writer whose epoch's own record, version 1, is durable. */
+const createWriter = (): Writer<number> => begun(emptyHolding(shardId(0), createSmallStore()), 1);
+const begun = (holding: Holding, e: number): Writer<number> => {
+  const writer = activate<number>(holding, epoch(e), { journal: createJournal(), isFull: false });
+  step(writer, { kind: "durable", through: holding.version });
+  writer.journal.take();
+  return writer;
+};
+const taken = ({ journal }: Writer<number>): readonly Record[] => takenRecords(journal);
 
 const ask = (
   writer: Writer<number>,
@@ -35,13 +46,13 @@ test("a write is answered only once it is durable, and so is a read that saw it"
   const writer = createWriter();
   t.deepEqual(
     ask(writer, [set("a", "1")]).map(({ kind }) => kind),
-    ["append"],
+    ["written"],
   );
   t.deepEqual(
     step(writer, { kind: "requests", to: 2, requests: [get("a")], refused: [], wallMs: 1_000 }),
     [],
   );
-  const effects = step(writer, { kind: "durable", through: version(1) });
+  const effects = step(writer, { kind: "durable", through: version(2) });
   t.deepEqual(
     effects.map((effect) => (effect.kind === "reply" ? [effect.to, effect.results[0]?.kind] : effect.kind)),
     [
@@ -55,8 +66,8 @@ test("only what is durable is answered", (t) => {
   const writer = createWriter();
   ask(writer, [set("a", "1")]);
   ask(writer, [set("a", "2")]);
-  t.is(step(writer, { kind: "durable", through: version(1) }).length, 1);
   t.is(step(writer, { kind: "durable", through: version(2) }).length, 1);
+  t.is(step(writer, { kind: "durable", through: version(3) }).length, 1);
 });
 
 test("stepping down leaves no answer open, and none that says it was done", (t) => {
@@ -85,7 +96,7 @@ test("answers of a batch go out once what it wrote is durable, and a batch that 
   perform(step(writer, { kind: "execute", batch: put, wallMs: 1 }));
   perform(step(writer, { kind: "execute", batch: look, wallMs: 1 }));
   t.deepEqual(released, []);
-  perform(step(writer, { kind: "durable", through: version(1) }));
+  perform(step(writer, { kind: "durable", through: version(2) }));
   t.deepEqual(released, ["put durable", "look durable"]);
   perform(step(writer, { kind: "execute", batch: put, wallMs: 1 }));
   perform(step(writer, { kind: "stepDown" }));
@@ -131,7 +142,7 @@ test("conditions decide on what is there now", (t) => {
   t.true(applied({ kind: "ifPresent" }, "3"));
   t.false(applied({ kind: "ifEqual", value: bytesOf("4") }, "5"));
   t.true(applied({ kind: "ifEqual", value: bytesOf("3") }, "5"));
-  t.is(writer.holding.version, version(3), "what was not applied is no record");
+  t.is(writer.holding.version, version(4), "what was not applied is no record");
 });
 
 test("an expired key is not there: not for reads, conditions, increments or deletes", (t) => {
@@ -145,7 +156,7 @@ test("an expired key is not there: not for reads, conditions, increments or dele
   t.like(expired(set("a", "1", { condition: { kind: "ifAbsent" } })), { applied: true });
   t.like(expired(set("a", "1", { condition: { kind: "ifPresent" } })), { applied: false });
   t.like(expired(increment("a")), { value: 1 });
-  t.like(expired(remove("a")), { existed: false, version: version(2) });
+  t.like(expired(remove("a")), { existed: false, version: version(3) });
 });
 
 test("keep keeps the expiry, never takes it away, at sets the instant", (t) => {
@@ -169,12 +180,11 @@ test("expired keys leave by delete records", (t) => {
   const writer = createWriter();
   answers(writer, [set("a", "1", { expiry: { kind: "in", ms: 500 } }), set("b", "2")], 1_000);
   t.deepEqual(step(writer, { kind: "expire", wallMs: 1_499 }), []);
-  const effects = step(writer, { kind: "expire", wallMs: 1_500 });
+  taken(writer);
+  t.deepEqual(step(writer, { kind: "expire", wallMs: 1_500 }), [{ kind: "written" }]);
   t.deepEqual(
-    effects
-      .flatMap((effect) => (effect.kind === "append" ? effect.records : []))
-      .map(({ version: v, operation }) => [v, operation.kind, stringOf(operation.key)]),
-    [[version(3), "delete", "a"]],
+    taken(writer).map(({ version: v, operation }) => [v, operation.kind, stringOf(operation.key)]),
+    [[version(4), "delete", "a"]],
   );
   t.is(writer.holding.store.keys(), 1);
 });
@@ -201,9 +211,9 @@ test("a session that has seen more than this owner has is sent elsewhere", (t) =
   answers(writer, [set("a", "1")]);
   const read = (e: number, v: number) =>
     textOf(answers(writer, [get("a", session({ epoch: e, version: v }))])[0]);
-  t.is(read(1, 1), "1");
+  t.is(read(1, 2), "1");
   t.is(read(0, 99), "1", "an earlier epoch ended before this one began");
-  t.is(read(1, 2), "error behind");
+  t.is(read(1, 3), "error behind");
   t.is(read(2, 0), "error behind");
 });
 
@@ -213,21 +223,49 @@ test("values beyond what fits into a frame of replies are refused, one by one", 
   const kinds = answers(writer, [get("a"), get("a"), get("a"), get("a"), get("b")]).map((result) =>
     result.kind === "error" ? result.code : result.kind,
   );
-  t.deepEqual(kinds, ["value", "value", "value", "too-large", "too-large"]);
+  t.deepEqual(kinds, ["value", "value", "value", "too-large", "value"]);
+});
+
+test("a single value goes into a frame of replies however large it is; what comes with it has to be asked for again", (t) => {
+  const writer = createWriter();
+  answers(writer, [set("a", new Uint8Array(5 * 1024 * 1024)), set("b", "1")]);
+  const kinds = answers(writer, [get("a"), get("b"), get("a")]).map((result) =>
+    result.kind === "error" ? result.code : result.kind,
+  );
+  t.deepEqual(kinds, ["value", "too-large", "too-large"]);
+});
+
+test("a full volume refuses writes, cuts off what waits for it, and lets reads and expiries of others be", (t) => {
+  const writer = createWriter();
+  answers(writer, [set("a", "1", { expiry: { kind: "in", ms: 500 } })]);
+  ask(writer, [set("a", "2")]);
+  const cut = step(writer, { kind: "room", isThere: false });
+  t.deepEqual(
+    cut.map((effect) => effect.kind === "reply" && effect.results.map(textOf)),
+    [["error outcome-unknown"]],
+  );
+  const [reply] = ask(writer, [set("b", "1"), remove("a"), increment("c", 1), get("a")]);
+  t.deepEqual(reply?.kind === "reply" && reply.results.map(textOf), [
+    ...["error disk-full", "error disk-full", "error disk-full"],
+    "2",
+  ]);
+  t.deepEqual(step(writer, { kind: "expire", wallMs: 9_999 }), []);
+  step(writer, { kind: "room", isThere: true });
+  t.is(textOf(answers(writer, [set("b", "1")])[0]), textOf(answers(createWriter(), [set("b", "1")])[0]));
 });
 
 test("an epoch goes on where the last one ended; without a complete copy it begins with nothing", (t) => {
   const first = createWriter();
   answers(first, [set("a", "1"), set("b", "2")]);
-  const second = activate<number>(first.holding, epoch(4));
+  const second = begun(first.holding, 4);
   t.deepEqual(second.holding.history, [
     { epoch: epoch(1), startVersion: version(0) },
-    { epoch: epoch(4), startVersion: version(2) },
+    { epoch: epoch(4), startVersion: version(3) },
   ]);
-  t.like(answers(second, [set("a", "3")])[0], { epoch: epoch(4), version: version(3) });
+  t.like(answers(second, [set("a", "3")])[0], { epoch: epoch(4), version: version(5) });
 
   second.holding.complete = false;
-  const third = activate<number>(second.holding, epoch(5));
+  const third = begun(second.holding, 5);
   t.deepEqual(third.holding.history, [{ epoch: epoch(5), startVersion: version(0) }]);
   t.is(third.holding.store.keys(), 0);
 });
@@ -321,13 +359,10 @@ test("a writer answers as a plain map does, and its records alone make the same 
           ].filter((effect) => effect.kind === "reply");
           t.deepEqual(plain(reply?.results[0]), model(one, now));
         }
-        let last = 0;
-        for (const effect of effects) {
-          if (effect.kind !== "append") continue;
-          for (const record of effect.records) {
-            t.is(record.version, version(++last));
-            apply(replayed, record.operation);
-          }
+        let last = 1;
+        for (const record of taken(writer)) {
+          t.is(record.version, version(++last));
+          apply(replayed, record.operation);
         }
         t.is(writer.holding.version, version(last));
         for (const k of ["a", "b", "c"])

@@ -4,7 +4,8 @@ import { systemClock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
 import { epoch, shardId, version } from "../../core/ids.ts";
 import { encodeMessage, type Role } from "../../core/message.ts";
-import { encodeRequests, type Request } from "../../core/request.ts";
+import type { Request } from "../../core/request.ts";
+import { encodeRequests } from "../../core/requestEncoder.ts";
 import { dial } from "../../net/dial.ts";
 import { silent } from "./net.ts";
 
@@ -67,7 +68,7 @@ export const seeds: readonly Uint8Array[] = [
   }),
   encodeMessage({
     kind: "report",
-    report: { ...ref, home: "reader", serving: { kind: "nothing" }, ...counts },
+    report: { ...ref, home: "reader", serving: { kind: "nothing" }, held: null, ...counts },
   }),
   encode([2, 1, 5, Buffer.from("k")]),
 ];

@@ -34,7 +34,10 @@ export type LocalWorld = {
   readonly stop: () => Promise<void>;
 };
 
-export const startLocalWorld = async (content: string): Promise<LocalWorld> => {
+export const startLocalWorld = async (
+  content: string,
+  { program = shardMain }: { readonly program?: string } = {},
+): Promise<LocalWorld> => {
   const folder = mkdtempSync(join(tmpdir(), "edis-local-"));
   const file = join(folder, "cluster.yaml");
   writeFileSync(file, content);
@@ -44,7 +47,7 @@ export const startLocalWorld = async (content: string): Promise<LocalWorld> => {
     state: join(folder, "state"),
     infoPort: 0,
     httpPort: 0,
-    program: shardMain,
+    program,
     logLevel: "info",
     clock: systemClock,
     told: (event) => events.push(event),

@@ -15,6 +15,8 @@ export const clusterOf = (writers: number, readers: number, name = "demo"): Shar
     image: "",
     reads: { lagMsMax: 2000 },
     storage: { ephemeral: true },
+    durability: { fsync: "everysec" },
+    memory: { max: "", eviction: "noeviction" },
     template: {
       labels: {},
       annotations: {},
@@ -84,12 +86,21 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
       home,
       serving,
       leaving,
+      held: heldOf(serving, fields.version ?? 0),
       version: version(fields.version ?? 0),
       keys: 0,
       bytes: 0,
       readers: [],
     },
   };
+};
+
+/** Version 0: nothing whole. Whoever serves nothing holds shard 0. */
+const heldOf = (serving: Report["serving"], at: number): Report["held"] => {
+  const isPart = serving.kind === "reader" && serving.state === "copying";
+  if (at === 0 || isPart) return null;
+  const shard = serving.kind === "nothing" ? shardId(0) : serving.shard;
+  return { shard, epoch: serving.kind === "nothing" ? epoch(1) : serving.epoch, version: version(at) };
 };
 
 export const podOf = (name: string, node = "", zone = ""): Pod => ({

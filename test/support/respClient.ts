@@ -23,17 +23,28 @@ export const respClient = async (port: number): Promise<RespClient> => {
     socket.once("connect", resolve);
     socket.once("error", reject);
   });
-  let received: Buffer = Buffer.alloc(0);
+  // Grows by doubling, so that a large reply is not copied once for each of its pieces.
+  let received = Buffer.alloc(64 * 1024);
   let at = 0;
+  let end = 0;
   const waiting: { readonly taken: (reply: Buffer) => void; readonly failed: (error: Error) => void }[] = [];
   socket.on("data", (chunk) => {
-    received = Buffer.concat([received.subarray(at), chunk]);
-    at = 0;
+    if (end + chunk.length > received.length) {
+      const held = end - at;
+      const grown = Buffer.alloc(Math.max(received.length, (held + chunk.length) * 2));
+      received.copy(grown, 0, at, end);
+      received = grown;
+      at = 0;
+      end = held;
+    }
+    chunk.copy(received, end);
+    end += chunk.length;
     while (waiting.length > 0) {
-      const end = replyEnd(received, at);
-      if (end === -1) return;
-      waiting.shift()?.taken(received.subarray(at, end));
-      at = end;
+      const next = replyEnd(received.subarray(0, end), at);
+      if (next === -1) return;
+      // A copy: its room is written over.
+      waiting.shift()?.taken(Buffer.from(received.subarray(at, next)));
+      at = next;
     }
   });
   const fail = (): void => {

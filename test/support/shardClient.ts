@@ -9,13 +9,9 @@ import {
   type FromClient,
   type ToClient,
 } from "../../core/message.ts";
-import {
-  decodeReplies,
-  encodeRequests,
-  type ReadLevel,
-  type Request,
-  type Result,
-} from "../../core/request.ts";
+import type { ReadLevel, Request, Result } from "../../core/request.ts";
+import { decodeReplies } from "../../core/requestDecoder.ts";
+import { encodeRequests } from "../../core/requestEncoder.ts";
 import type { Address } from "../../core/topology.ts";
 import { dial } from "../../net/dial.ts";
 import { testCluster } from "./shardInfo.ts";

@@ -13,6 +13,7 @@ import type { Member, PodRef, Shard, Topology } from "../../core/topology.ts";
 import type { Connection } from "../../net/connection.ts";
 import { listen } from "../../net/listen.ts";
 import { until } from "./shardUntil.ts";
+import { usualSettings, type Settings } from "../../core/settings.ts";
 
 /**
  * Info for tests of shard processes: speaks the real protocol over real sockets, but decides nothing. The test says who
@@ -29,6 +30,8 @@ export type TestInfo = {
   readonly topology: () => Topology;
   /** Publishes a newer topology made of these shards; members are whoever is registered, home readers at shard 0. */
   readonly publish: (shards: readonly Shard[], assignments?: Readonly<Record<string, number>>) => void;
+  /** Publishes a newer topology with these settings changed. */
+  readonly tell: (to: Partial<Settings>) => void;
   /** From the next topology on readers find this pod's replication port here. */
   readonly replicationVia: (pod: string, port: number) => void;
   readonly close: () => Promise<void>;
@@ -64,6 +67,7 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
   // Before the test has said who owns what there is nothing to tell, least of all that nobody owns anything.
   let isPublished = false;
   let shards: readonly Shard[] = [];
+  let settings: Settings = usualSettings;
   let assignments: Readonly<Record<string, number>> = {};
   const replicationPorts = new Map<string, number>();
 
@@ -87,6 +91,7 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
   const topology = (): Topology => ({
     ...{ clusterId: testCluster.clusterId, cluster: testCluster.cluster },
     ...{ term: term(1), revision: revision(count), mapVersion: mapVersion(1), lagMsMax: 1_000 },
+    settings,
     shards,
     members: members(),
   });
@@ -156,6 +161,10 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
       assignments = toAssignments;
       isPublished = true;
       broadcast();
+    },
+    tell: (to) => {
+      settings = { ...settings, ...to };
+      if (isPublished) broadcast();
     },
     replicationVia: (pod, replicationPort) => {
       replicationPorts.set(pod, replicationPort);

@@ -45,6 +45,7 @@ export const startShardProcess = (options: {
       EDIS_REPLICATION_PORT: "0",
       EDIS_HTTP_PORT: "0",
       EDIS_RESP_PORT: "0",
+      EDIS_DATA: join(folder, "data"),
       EDIS_DRAIN_MS: "100",
       ...env,
     },

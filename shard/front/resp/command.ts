@@ -18,9 +18,18 @@ export type Command = {
   readonly subcommands?: ReadonlyMap<string, Command>;
 };
 
-/** `write` needs the owner; `readonly` may be asked of a reader; `immediate` is not queued in a transaction. */
+/** `write` needs the owner; `readonly` may be asked of a reader; `denyoom` may let the store grow; `immediate` is not queued in a transaction. */
 export type Flag =
-  "write" | "readonly" | "fast" | "admin" | "loading" | "stale" | "noscript" | "immediate" | "random";
+  | "write"
+  | "denyoom"
+  | "readonly"
+  | "fast"
+  | "admin"
+  | "loading"
+  | "stale"
+  | "noscript"
+  | "immediate"
+  | "random";
 
 /** Positions of the first and last key (negative: from the end), and the distance between two. */
 export type Keys = { readonly first: number; readonly last: number; readonly step: number };
@@ -34,6 +43,8 @@ export type Call = {
   readonly reply: Replies;
   readonly session: Session;
   readonly server: Server;
+  /** Part of a transaction: has to be done and answered at once. */
+  readonly isQueued: boolean;
 };
 
 /** What a command is answered with instead; nothing was written. The text begins with its code. */
@@ -64,6 +75,10 @@ export const container = (name: string, commands: readonly Command[]): Command =
   },
   subcommands: new Map(commands.map((sub) => [sub.name.slice(name.length + 1), sub])),
 });
+
+/** To a client whose command waited while the owner changed. */
+export const lostOwner =
+  "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
 export const wrongArity = (name: string): string => `ERR wrong number of arguments for '${name}' command`;
 export const syntaxError = (): ReplyError => new ReplyError("ERR syntax error");

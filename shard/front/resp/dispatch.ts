@@ -3,11 +3,12 @@ import { echoed, option, ReplyError, wrongArity, type Call, type Command } from 
 import { textOf } from "./numbers.ts";
 import { commands } from "./commands/table.ts";
 import { checkServed, slotOfKeys } from "./redirectKeys.ts";
+import { checkRoom } from "./room.ts";
 import type { Session } from "./session.ts";
 import { abort, queue, unwatchAll } from "./transaction.ts";
 
 /** What a command runs in. */
-export type Surroundings = Omit<Call, "args" | "command">;
+export type Surroundings = Omit<Call, "args" | "command" | "isQueued">;
 
 /** Answers one command: looks it up, judges it, and carries it out or puts it into the transaction. */
 export const dispatch = (surroundings: Surroundings, args: readonly Buffer[]): void => {
@@ -18,16 +19,18 @@ export const dispatch = (surroundings: Surroundings, args: readonly Buffer[]): v
     const command = lookUp(args);
     session.lastCommand = command.name;
     checkServed(surroundings, command, slotOfKeys(command, args));
+    checkRoom(surroundings, command);
     if (session.transaction !== null && !command.flags.includes("immediate")) {
       queue(session.transaction, command, args);
       reply.simple("QUEUED");
       return;
     }
     isAccepted = true;
-    command.run({ ...surroundings, args, command });
+    command.run({ ...surroundings, args, command, isQueued: false });
   } catch (error) {
     if (!(error instanceof ReplyError)) throw error;
     reply.cut(start);
+    surroundings.server.counters.errors++;
     reply.error(isAccepted ? error.message : rejected(session, args, error.message));
   }
 };

@@ -8,16 +8,28 @@ import { parseLength } from "./numbers.ts";
 
 /**
  * Cuts what a client sends into commands (RESP arrays of bulk strings, or inline lines), wherever the bytes were cut on
- * their way. A command is a list of views: they hold until the next call.
+ * their way. Where arguments lie is told by offsets, so that reading a command makes no objects.
  */
 export type Parser = {
-  /** Takes bytes; the caller must take all commands before it hands over more. */
-  readonly feed: (chunk: Buffer) => void;
-  /** The next whole command, null where more bytes are needed. Throws a ProtocolError: nothing after it can be read. */
-  readonly next: () => readonly Buffer[] | null;
+  /**
+   * Takes the bytes of `chunk` between `from` and `end`; all commands must have been taken before. Bytes before `from` may be
+   * written over. The chunk is the parser's until `keep` is called, or all commands have been taken.
+   */
+  readonly feed: (chunk: Buffer, from: number, end: number) => void;
+  /** Reads the next whole command; answers how many arguments it has, 0 where more bytes are needed. Throws a ProtocolError: nothing after it can be read. */
+  readonly read: () => number;
+  /** The command that was read last; holds until the next call of any function. */
+  readonly command: RawCommand;
+  /** Its arguments, as views. */
+  readonly args: () => readonly Buffer[];
+  /** Copies what is left, so that the chunk may be used again. */
+  readonly keep: () => void;
   /** Bytes held of a command that is not whole yet. */
   readonly held: () => number;
 };
+
+/** Argument i lies in `bytes` from `start + offsets[2 * i]` to `start + offsets[2 * i + 1]`. */
+export type RawCommand = { readonly bytes: Buffer; readonly start: number; readonly offsets: Int32Array };
 
 /** What cannot be read as RESP; the message is what Redis says, without `ERR Protocol error: `. */
 export class ProtocolError extends Error {
@@ -28,9 +40,10 @@ export class ProtocolError extends Error {
 }
 
 type State = {
+  /** What is read from. */
   buffer: Buffer;
-  /** Of the command that is being read. */
-  start: number;
+  /** Where the command begins that is being read, or is next. */
+  from: number;
   /** The next byte to look at. */
   at: number;
   end: number;
@@ -38,10 +51,14 @@ type State = {
   missing: number;
   /** Length of the bulk string that is being read; -1 where its length is not known yet. */
   bulk: number;
-  /** Offsets of the arguments that are whole, relative to `start`: from, to. */
-  readonly offsets: number[];
+  /** How many arguments are whole. */
+  count: number;
   /** Whether `buffer` is the parser's own, so that it may be written to. */
   own: boolean;
+  // As in RawCommand. An inline command's bytes are made of its line.
+  bytes: Buffer;
+  start: number;
+  offsets: Int32Array;
 };
 
 const none = Buffer.alloc(0);
@@ -49,147 +66,214 @@ const carriageReturn = 0x0d;
 const lineFeed = 0x0a;
 const star = 0x2a;
 const dollar = 0x24;
+const zero = 0x30;
+/** More offsets than that are not kept for the next command. */
+const keptOffsets = 1024;
+const firstOffsets = 16;
+
+/** Instead of a length: its line has not come whole; it is none. */
+const unknown = Number.MIN_SAFE_INTEGER;
+const invalid = Number.MAX_SAFE_INTEGER;
 
 export const createParser = (): Parser => {
   const state: State = {
-    ...{ buffer: none, start: 0, at: 0, end: 0, missing: -1, bulk: -1 },
-    ...{ offsets: [], own: false },
+    ...{ buffer: none, from: 0, at: 0, end: 0, missing: -1, bulk: -1, count: 0, own: false },
+    ...{ bytes: none, start: 0, offsets: new Int32Array(firstOffsets) },
   };
   return {
-    feed: (chunk) => {
-      feed(state, chunk);
+    command: state,
+    feed: (chunk, from, end) => {
+      feed(state, chunk, { from, end });
     },
-    next: () => {
+    read: () => {
       for (;;) {
-        const command = readCommand(state);
-        if (command === null || command.length > 0) return command;
+        const count = readCommand(state);
         // An empty line or array asks for nothing.
+        if (count !== 0) return Math.max(count, 0);
       }
     },
-    held: () => state.end - state.start,
+    args: () => argumentsOf(state),
+    keep: () => {
+      keep(state);
+    },
+    held: () => state.end - state.from,
   };
 };
 
-const feed = (state: State, chunk: Buffer): void => {
-  const { start } = state;
-  const held = state.end - start;
-  if (held === 0) {
-    // The usual case: whole commands, read where they lie.
+const feed = (
+  state: State,
+  chunk: Buffer,
+  { from, end }: { readonly from: number; readonly end: number },
+): void => {
+  const held = state.end - state.from;
+  const offset = state.at - state.from;
+  if (held <= from) {
+    // The usual case: commands are read where they lie; the beginning of the first is put before them.
+    if (held > 0) state.buffer.copy(chunk, from - held, state.from, state.end);
     state.buffer = chunk;
     state.own = false;
-    state.end = chunk.length;
+    state.from = from - held;
+    state.end = end;
   } else {
-    const wanted = held + chunk.length;
-    if (!state.own || start + wanted > state.buffer.length) {
+    const wanted = held + end - from;
+    if (!state.own || state.from + wanted > state.buffer.length) {
       // Twice as much as is there: what was promised and never comes costs nothing.
       const grown = Buffer.allocUnsafeSlow(wanted * 2);
-      state.buffer.copy(grown, 0, start, state.end);
+      state.buffer.copy(grown, 0, state.from, state.end);
       state.buffer = grown;
       state.own = true;
-      state.at -= start;
-      state.start = 0;
+      state.from = 0;
     }
-    chunk.copy(state.buffer, state.start + held);
-    state.end = state.start + wanted;
-    return;
+    chunk.copy(state.buffer, state.from + held, from, end);
+    state.end = state.from + wanted;
   }
-  state.at = 0;
-  state.start = 0;
+  state.at = state.from + offset;
 };
 
-const readCommand = (state: State): readonly Buffer[] | null => {
+const keep = (state: State): void => {
+  const { buffer, from, end } = state;
+  const held = end - from;
+  // A command that is growing stays where it grows; the room of a large one that is done is given back.
+  if (held > 0 && state.own && held * 4 > buffer.length) return;
+  state.own = held > 0;
+  state.buffer = none;
+  if (held > 0) {
+    state.buffer = Buffer.allocUnsafeSlow(held);
+    buffer.copy(state.buffer, 0, from, end);
+  }
+  state.bytes = none;
+  state.at -= from;
+  state.from = 0;
+  state.end = held;
+};
+
+const argumentsOf = ({ bytes, start, offsets, count }: State): readonly Buffer[] => {
+  const args: Buffer[] = [];
+  for (let i = 0; i < count * 2; i += 2)
+    args.push(bytes.subarray(start + (offsets[i] ?? 0), start + (offsets[i + 1] ?? 0)));
+  return args;
+};
+
+/** How many arguments the next command has; -1 where it has not come whole. */
+const readCommand = (state: State): number => {
   if (state.missing < 0) {
-    if (state.at === state.end) {
-      // Nothing is held: the chunk can go.
-      state.start = state.at;
-      return null;
-    }
+    if (state.at === state.end) return -1;
     if (state.buffer[state.at] !== star) return readInline(state);
-    const line = readLine(state, "too big mbulk count string");
-    if (line === null) return null;
-    const count = parseLength(state.buffer, line.from + 1, line.to);
-    if (count === undefined || count > respArgumentsMax) throw new ProtocolError("invalid multibulk length");
-    if (count <= 0) return finish(state, []);
+    const count = readLength(state, "too big mbulk count string");
+    if (count === unknown) return -1;
+    if (count > respArgumentsMax) throw new ProtocolError("invalid multibulk length");
+    state.count = 0;
+    if (count <= 0) {
+      state.from = state.at;
+      return 0;
+    }
     state.missing = count;
-    state.offsets.length = 0;
+    if (state.offsets.length > keptOffsets) state.offsets = new Int32Array(firstOffsets);
   }
-  while (state.missing > 0) if (!readBulk(state)) return null;
-  const { buffer, offsets, start } = state;
-  const parts: Buffer[] = [];
-  for (let i = 0; i < offsets.length; i += 2)
-    parts.push(buffer.subarray(start + (offsets[i] ?? 0), start + (offsets[i + 1] ?? 0)));
-  return finish(state, parts);
-};
-
-const finish = (state: State, command: readonly Buffer[]): readonly Buffer[] => {
+  while (state.missing > 0) {
+    if (state.bulk < 0 && !readBulkLength(state)) return -1;
+    const { at, bulk, count } = state;
+    if (state.end - at < bulk + 2) return -1;
+    const { offsets } = count * 2 < state.offsets.length ? state : withMoreOffsets(state);
+    offsets[count * 2] = at - state.from;
+    offsets[count * 2 + 1] = at - state.from + bulk;
+    state.count = count + 1;
+    state.at = at + bulk + 2;
+    state.bulk = -1;
+    state.missing--;
+  }
   state.missing = -1;
-  state.start = state.at;
-  return command;
+  state.bytes = state.buffer;
+  state.start = state.from;
+  state.from = state.at;
+  return state.count;
 };
 
-const readBulk = (state: State): boolean => {
-  if (state.bulk < 0) {
-    const line = readLine(state, "too big bulk count string");
-    if (line === null) return false;
-    const first = state.buffer[line.from] ?? 0;
-    if (first !== dollar)
-      throw new ProtocolError(`expected '$', got '${String.fromCharCode(first === 0 ? 0x20 : first)}'`);
-    const length = parseLength(state.buffer, line.from + 1, line.to);
-    if (length === undefined || length < 0 || length > valueBytesMax)
-      throw new ProtocolError("invalid bulk length");
-    state.bulk = length;
-    if (state.at - state.start + length > respCommandBytesMax)
-      throw new ProtocolError(`a command has more than ${respCommandBytesMax} bytes`);
-  }
-  if (state.end - state.at < state.bulk + 2) return false;
-  const from = state.at - state.start;
-  state.offsets.push(from, from + state.bulk);
-  state.at += state.bulk + 2;
-  state.bulk = -1;
-  state.missing--;
+const withMoreOffsets = (state: State): State => {
+  const offsets = new Int32Array(state.offsets.length * 2);
+  offsets.set(state.offsets);
+  state.offsets = offsets;
+  return state;
+};
+
+const readBulkLength = (state: State): boolean => {
+  const { at, buffer } = state;
+  const length = readLength(state, "too big bulk count string");
+  if (length === unknown) return false;
+  const first = buffer[at] ?? 0;
+  if (first !== dollar)
+    throw new ProtocolError(`expected '$', got '${String.fromCharCode(first === 0 ? 0x20 : first)}'`);
+  if (length < 0 || length > valueBytesMax) throw new ProtocolError("invalid bulk length");
+  if (state.at - state.from + length > respCommandBytesMax)
+    throw new ProtocolError(`a command has more than ${respCommandBytesMax} bytes`);
+  state.bulk = length;
   return true;
 };
 
-type Line = { readonly from: number; readonly to: number };
+/** The number that stands behind the mark at `at`, and goes on behind its line; or `unknown`, or `invalid`. */
+const readLength = (state: State, tooLong: string): number => {
+  const { buffer, at, end } = state;
+  let to = at + 1;
+  let n = 0;
+  // The byte behind the carriage return has to be there, too.
+  const limit = Math.min(end - 1, at + 9);
+  while (to < limit) {
+    const digit = (buffer[to] ?? 0) - zero;
+    if (digit < 0 || digit > 9) break;
+    n = n * 10 + digit;
+    to++;
+  }
+  const isPlain = to < end - 1 && buffer[to] === carriageReturn && to > at + 1;
+  if (isPlain && (buffer[at + 1] !== zero || to === at + 2)) {
+    state.at = to + 2;
+    return n;
+  }
+  return readOddLength(state, tooLong);
+};
 
-/** The line at `at`, without its end; null where it has not come whole. */
-const readLine = (state: State, tooLong: string): Line | null => {
+const readOddLength = (state: State, tooLong: string): number => {
   const { buffer, at, end } = state;
   // As Redis does: the byte behind the carriage return is not looked at.
-  const found = indexOf(buffer, carriageReturn, at, end);
+  const found = indexOf(buffer, carriageReturn, { from: at, end });
   if (found === -1 || found + 1 >= end) {
     if (found === -1 && end - at > respInlineBytesMax) throw new ProtocolError(tooLong);
-    return null;
+    return unknown;
   }
   state.at = found + 2;
-  return { from: at, to: found };
+  return parseLength(buffer, at + 1, found) ?? invalid;
 };
 
 const indexOf = (
   buffer: Buffer,
   byte: number,
-  ...[from, end]: readonly [from: number, end: number]
+  { from, end }: { readonly from: number; readonly end: number },
 ): number => {
-  // Lengths are short lines: a loop is faster than a call.
-  const near = Math.min(end, from + 32);
-  for (let i = from; i < near; i++) if (buffer[i] === byte) return i;
-  if (near === end) return -1;
-  const found = buffer.indexOf(byte, near);
-  return found === -1 || found >= end ? -1 : found;
+  const found = buffer.subarray(from, end).indexOf(byte);
+  return found === -1 ? -1 : from + found;
 };
 
-const readInline = (state: State): readonly Buffer[] | null => {
+const readInline = (state: State): number => {
   const { buffer, at, end } = state;
-  const found = indexOf(buffer, lineFeed, at, end);
+  const found = indexOf(buffer, lineFeed, { from: at, end });
   if (found === -1) {
     if (end - at > respInlineBytesMax) throw new ProtocolError("too big inline request");
-    return null;
+    return -1;
   }
   const to = found > at && buffer[found - 1] === carriageReturn ? found - 1 : found;
   const words = splitWords(buffer.subarray(at, to));
   if (words === null) throw new ProtocolError("unbalanced quotes in request");
   state.at = found + 1;
-  return finish(state, words);
+  state.from = state.at;
+  state.bytes = Buffer.concat(words);
+  state.start = 0;
+  state.offsets = new Int32Array(Math.max(words.length * 2, firstOffsets));
+  let offset = 0;
+  for (const [i, { length }] of words.entries()) {
+    state.offsets[i * 2] = offset;
+    state.offsets[i * 2 + 1] = offset += length;
+  }
+  state.count = words.length;
+  return words.length;
 };
 
 const escapes: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, b: 8, a: 7 };

@@ -1,6 +1,6 @@
-import { slot as slotOf } from "../../../core/ids.ts";
+import { slot as slotOf, slotCount } from "../../../core/ids.ts";
 import type { TopologyIndex } from "../../../core/topology.ts";
-import type { Standing } from "../../route.ts";
+import type { SlotSet, Standing } from "../../route.ts";
 
 /** Decides whether this process serves a slot to a RESP client, or what Redis Cluster would say instead. */
 export type Place = {
@@ -28,6 +28,25 @@ export const redirect = (place: Place, slot: number, isReadOnly: boolean): strin
     }
   }
 };
+
+/** What is served here without further questions; nothing of another slot. */
+export type Plain = { readonly slots: SlotSet; readonly reads: boolean; readonly writes: boolean };
+
+export const plainOf = ({ standing, lag }: Place, isReadonly: boolean): Plain => {
+  switch (standing.kind) {
+    case "nothing":
+      return nothingPlain;
+    case "owner":
+      return { slots: standing.slots, reads: true, writes: true };
+    case "reader": {
+      if (!isReadonly || !standing.complete) return nothingPlain;
+      const { ms, msMax } = lag();
+      return { slots: standing.slots, reads: ms <= msMax, writes: false };
+    }
+  }
+};
+
+const nothingPlain: Plain = { slots: new Uint8Array(slotCount), reads: false, writes: false };
 
 const moved = ({ index, standing }: Place, slot: number): string => {
   if (index === undefined) return "CLUSTERDOWN The cluster is down";

@@ -1,4 +1,5 @@
 import { respReplyBytesMax } from "../../../core/limits.ts";
+import type { Store } from "../../store/store.ts";
 import { ReplyError } from "./command.ts";
 
 /**
@@ -8,11 +9,14 @@ import { ReplyError } from "./command.ts";
 export type Replies = {
   /** 2 or 3; the writer says the same in the words of either. */
   protocol: 2 | 3;
+  readonly ok: () => void;
   readonly simple: (text: string) => void;
   /** `text` begins with its code: `ERR …`. */
   readonly error: (text: string) => void;
   readonly integer: (n: number | bigint) => void;
   readonly bulk: (bytes: Uint8Array) => void;
+  /** The value of the key that was sought in a store, copied from where it lies. */
+  readonly sought: (store: Pick<Store, "valueBytes" | "copyValue">) => void;
   readonly text: (text: string) => void;
   readonly bulkOrNull: (bytes: Uint8Array | undefined) => void;
   readonly null: () => void;
@@ -31,13 +35,30 @@ export type Replies = {
   readonly take: (position: number) => Buffer;
   /** What was taken has been sent: its room may be written over. Not called, it is left alone. */
   readonly reuse: () => void;
+  /** What is not taken has to wait: it moves to a buffer of its size. */
+  readonly settle: () => void;
 };
 
+/** Buffers that replies are written into: a connection that has none to send holds none. */
+export type ReplyBuffers = { readonly take: () => Buffer; readonly give: (buffer: Buffer) => void };
+
 const firstBytes = 1024;
-/** A buffer that was larger is not kept. */
-const keptBytesMax = 64 * 1024;
+const pooledBytes = 64 * 1024;
+/** Those that are neither written nor sent at the moment: one for each of some slow clients. */
+const pooledMax = 16;
+
+export const createReplyBuffers = (): ReplyBuffers => {
+  const free: Buffer[] = [];
+  return {
+    take: () => free.pop() ?? Buffer.allocUnsafeSlow(pooledBytes),
+    give: (buffer) => {
+      if (buffer.length === pooledBytes && free.length < pooledMax) free.push(buffer);
+    },
+  };
+};
 
 type State = {
+  readonly buffers: ReplyBuffers;
   buffer: Buffer;
   /** Where the next byte goes. */
   at: number;
@@ -45,8 +66,11 @@ type State = {
   from: number;
   /** Position of the first byte of the buffer. */
   base: number;
+  /** Whether something of the buffer was taken and may be on its way still. */
+  isTaken: boolean;
 };
 
+const none = Buffer.alloc(0);
 const ok = Buffer.from("+OK\r\n");
 const nullBulk = Buffer.from("$-1\r\n");
 const nullArray = Buffer.from("*-1\r\n");
@@ -55,8 +79,8 @@ const colon = 0x3a;
 const dollar = 0x24;
 const star = 0x2a;
 
-export const createReplies = (): Replies => {
-  const state: State = { buffer: Buffer.alloc(0), at: 0, from: 0, base: 0 };
+export const createReplies = (buffers: ReplyBuffers): Replies => {
+  const state: State = { buffers, buffer: none, at: 0, from: 0, base: 0, isTaken: false };
   const bulk = (bytes: Uint8Array): void => {
     writeLength(state, dollar, bytes.length);
     room(state, bytes.length + 2);
@@ -74,9 +98,19 @@ export const createReplies = (): Replies => {
     protocol: 2,
     bulk,
     text,
+    ok: () => {
+      raw(state, ok);
+    },
     simple: (value) => {
       if (value === "OK") raw(state, ok);
       else line(state, `+${value}`);
+    },
+    sought: (store) => {
+      const length = store.valueBytes();
+      room(state, length + 24);
+      writeLength(state, dollar, length);
+      state.at = store.copyValue(state.buffer, state.at);
+      end(state);
     },
     error: (value) => {
       // One line it has to stay.
@@ -121,7 +155,7 @@ export const createReplies = (): Replies => {
   return replies;
 };
 
-const takenFrom = (state: State): Pick<Replies, "written" | "cut" | "take" | "reuse"> => ({
+const takenFrom = (state: State): Pick<Replies, "written" | "cut" | "take" | "reuse" | "settle"> => ({
   written: () => state.base + state.at,
   cut: (position) => {
     state.at = position - state.base;
@@ -130,14 +164,20 @@ const takenFrom = (state: State): Pick<Replies, "written" | "cut" | "take" | "re
     const to = position - state.base;
     const bytes = state.buffer.subarray(state.from, to);
     state.from = to;
+    state.isTaken = true;
     return bytes;
   },
   reuse: () => {
+    state.isTaken = false;
     if (state.from < state.at) return;
     state.base += state.at;
     state.at = 0;
     state.from = 0;
-    if (state.buffer.length > keptBytesMax) state.buffer = Buffer.alloc(0);
+    state.buffers.give(state.buffer);
+    state.buffer = none;
+  },
+  settle: () => {
+    if (!state.isTaken && state.buffer.length > state.at) move(state, state.at - state.from);
   },
 });
 
@@ -147,12 +187,21 @@ const room = (state: State, bytes: number): void => {
   const kept = at - from;
   if (kept + bytes > respReplyBytesMax)
     throw new ReplyError(`ERR the reply has more than ${respReplyBytesMax} bytes`);
-  const grown = Buffer.allocUnsafeSlow(Math.max(firstBytes, (kept + bytes) * 2));
-  buffer.copy(grown, 0, from, at);
-  // The old buffer may be on its way still: it is left as it is.
-  state.buffer = grown;
+  move(state, Math.max(firstBytes, kept * 2 + bytes));
+};
+
+/** To a buffer of so many bytes at least. */
+const move = (state: State, bytes: number): void => {
+  const { buffers, buffer, at, from, isTaken } = state;
+  const isPooled = bytes <= pooledBytes && buffer.length === 0;
+  const next = isPooled ? buffers.take() : Buffer.allocUnsafeSlow(bytes);
+  if (at > from) buffer.copy(next, 0, from, at);
+  // One that may be on its way still is left as it is.
+  if (!isTaken) buffers.give(buffer);
+  state.buffer = next;
+  state.isTaken = false;
   state.base += from;
-  state.at = kept;
+  state.at = at - from;
   state.from = 0;
 };
 
@@ -163,7 +212,9 @@ const end = (state: State): void => {
 
 const raw = (state: State, bytes: Buffer): void => {
   room(state, bytes.length);
-  for (const byte of bytes) state.buffer[state.at++] = byte;
+  const { buffer, at } = state;
+  for (let i = 0; i < bytes.length; i++) buffer[at + i] = bytes[i] ?? 0;
+  state.at = at + bytes.length;
 };
 
 const line = (state: State, text: string): void => {

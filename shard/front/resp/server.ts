@@ -1,12 +1,24 @@
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import type { Clock } from "../../../core/clock.ts";
-import { connectionsMax, halfReceivedBytesMax, respStalledMsMax } from "../../../core/limits.ts";
+import {
+  connectionsMax,
+  halfReceivedBytesMax,
+  respStalledMsMax,
+  unsentBytesInAllMax,
+} from "../../../core/limits.ts";
 import type { Logger } from "../../../core/logger.ts";
 import type { Report } from "../../../core/message.ts";
 import type { PodRef, TopologyIndex } from "../../../core/topology.ts";
+import { createUnsent, type Unsent } from "../../../net/unsent.ts";
+import type { Counters } from "../../counters.ts";
 import type { Roles } from "../../roles.ts";
 import type { Batch } from "../../writer.ts";
-import { redirect } from "./redirect.ts";
+import { createCalls, type Calls } from "./calls.ts";
+import { createCommandLatency, type CommandLatency } from "./latency.ts";
+import { createRates, type Rates } from "./rates.ts";
+import { createReceiver, type Receiver } from "./receive.ts";
+import { plainOf, redirect, type Place, type Plain } from "./redirect.ts";
+import { createReplyBuffers, type ReplyBuffers } from "./replies.ts";
 import { createScans, type Scans } from "./scans.ts";
 import { openSession, type Session } from "./session.ts";
 
@@ -14,6 +26,8 @@ import { openSession, type Session } from "./session.ts";
 export type RespListener = {
   readonly port: number;
   readonly connections: () => number;
+  readonly commandLatency: CommandLatency["figures"];
+  readonly counters: RespCounters;
   /** Takes no more connections; those that are open stay. */
   readonly stopAccepting: () => void;
   /** Answers what was asked and lets everybody go. */
@@ -34,23 +48,41 @@ export type RespOptions = {
   readonly roles: Roles;
   readonly topology: () => TopologyIndex | undefined;
   readonly report: () => Report;
+  /** Of the process, whoever is served by it. */
+  readonly processCounters: Counters;
 };
 
 /** What commands see of the process. */
 export type Server = Pick<
   RespOptions,
-  "clock" | "random" | "self" | "clusterId" | "topology" | "report" | "roles"
+  "clock" | "random" | "self" | "clusterId" | "topology" | "report" | "roles" | "processCounters"
 > & {
   readonly execute: (batch: Batch) => void;
   /** Null where this process serves the slot, for a client that has (not) said READONLY; else the error that says who does. */
   readonly redirection: (slot: number, isReadOnly: boolean) => string | null;
+  /** What a client that has (not) said READONLY may be served without asking that of each command. */
+  readonly plain: (isReadonly: boolean) => Plain;
+  readonly buffers: ReplyBuffers;
+  readonly latency: CommandLatency;
   readonly sessions: ReadonlyMap<number, Session>;
   readonly scans: Scans;
   readonly counters: RespCounters;
+  /** Replies that no client has taken yet, over all of them. */
+  readonly unsent: Unsent;
+  readonly rates: Rates;
   readonly startedAtMs: number;
   readonly port: () => number;
 };
-export type RespCounters = { commands: number; connections: number; rejected: number };
+export type RespCounters = {
+  commands: number;
+  readonly calls: Calls;
+  /** Replies that are errors. */
+  errors: number;
+  connections: number;
+  rejected: number;
+  inputBytes: number;
+  outputBytes: number;
+};
 
 const sweepMs = 100;
 
@@ -59,22 +91,27 @@ export const listenResp = async (options: RespOptions): Promise<RespListener> =>
   const { clock, host, logger, roles, topology } = options;
   const sessions = new Map<number, Session>();
   let port = 0;
-  const counters: RespCounters = { commands: 0, connections: 0, rejected: 0 };
+  const counters: RespCounters = {
+    ...{ commands: 0, calls: createCalls(), errors: 0, connections: 0, rejected: 0 },
+    ...{ inputBytes: 0, outputBytes: 0 },
+  };
+  const place = (): Place => ({
+    ...{ standing: roles.standing(), index: topology() },
+    lag: () => lagOf(options),
+  });
   const server: Server = {
     ...options,
+    ...{ buffers: createReplyBuffers(), latency: createCommandLatency(), rates: createRates() },
     ...{ sessions, counters, scans: createScans(), startedAtMs: clock.nowMs(), port: () => port },
+    unsent: createUnsent(unsentBytesInAllMax),
     execute: roles.execute,
-    redirection: (slot, isReadOnly) =>
-      redirect(
-        { standing: roles.standing(), index: topology(), lag: () => lagOf(options) },
-        slot,
-        isReadOnly,
-      ),
+    redirection: (slot, isReadOnly) => redirect(place(), slot, isReadOnly),
+    plain: (isReadonly) => plainOf(place(), isReadonly),
   };
-  const listener = createServer({ noDelay: true }, (socket) => {
-    open(server, sessions, socket);
+  const receiver = createReceiver();
+  const listener = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
+    open(server, sessions, { socket, receiver });
   });
-  listener.maxConnections = connectionsMax;
   await new Promise<void>((resolve, reject) => {
     listener.once("error", reject);
     listener.listen(options.port, host, () => {
@@ -85,16 +122,16 @@ export const listenResp = async (options: RespOptions): Promise<RespListener> =>
   listener.on("error", (error) => {
     logger.error({ error }, "RESP listener failed");
   });
-  listener.on("drop", () => {
-    counters.rejected++;
-  });
   port = (listener.address() as AddressInfo).port;
   const stopSweep = clock.every(sweepMs, () => {
     sweep(sessions, clock.nowMs());
+    server.rates.sample(counters, clock.nowMs());
   });
   return {
     port,
     connections: () => sessions.size,
+    commandLatency: server.latency.figures,
+    counters,
     stopAccepting: () => {
       listener.close();
     },
@@ -113,10 +150,20 @@ export const listenResp = async (options: RespOptions): Promise<RespListener> =>
   };
 };
 
-const open = (server: Server, sessions: Map<number, Session>, socket: Socket): void => {
+const open = (
+  server: Server,
+  sessions: Map<number, Session>,
+  { socket: accepted, receiver }: { readonly socket: Socket; readonly receiver: Receiver },
+): void => {
+  if (sessions.size >= connectionsMax) {
+    server.counters.rejected++;
+    accepted.destroy();
+    return;
+  }
   const id = ++server.counters.connections;
+  const [socket, session] = openSession({ accepted, receiver }, id, server);
   socket.setKeepAlive(true, 300_000);
-  sessions.set(id, openSession(socket, id, server));
+  sessions.set(id, session);
   socket.on("close", () => {
     sessions.delete(id);
   });

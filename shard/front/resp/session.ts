@@ -1,8 +1,15 @@
 import type { Socket } from "node:net";
 import { messageOf } from "../../../core/errors.ts";
 import { unsentBytesSoftMax } from "../../../core/limits.ts";
+import { check } from "../../../core/check.ts";
+import type { Account } from "../../../net/unsent.ts";
+import type { Turn } from "../../turn.ts";
 import type { Batch } from "../../writer.ts";
+import { ReplyError } from "./command.ts";
 import { dispatch } from "./dispatch.ts";
+import { createHot, runHot, type Hot } from "./hot.ts";
+import { familyOf, type Family } from "./latency.ts";
+import type { Receiver } from "./receive.ts";
 import { createParser, ProtocolError, type Parser } from "./parser.ts";
 import { createReplies, type Replies } from "./replies.ts";
 import type { Server } from "./server.ts";
@@ -26,6 +33,12 @@ export type Session = {
   readonly watching: Watching;
   /** Whether commands are answered: not at all, or not the next one (skipNext), which is being skipped (skipping). */
   answers: "on" | "off" | "skipNext" | "skipping";
+  /**
+   * What a command waits with that could not be answered at once: in a turn it answers, or says that it waits on. What follows
+   * it waits as well, until `proceed` is called.
+   */
+  pending: Pending | null;
+  readonly proceed: () => void;
   /** What was made is still sent, nothing more is read. */
   isClosing: boolean;
   readonly protocol: () => 2 | 3;
@@ -38,24 +51,49 @@ export type Session = {
   readonly end: () => void;
 };
 
+/** Answers, in a turn; false, and nothing written, where it has to wait on. */
+export type Pending = (turn: Turn, reply: Replies) => boolean;
+
 type State = {
   readonly socket: Socket;
   readonly session: Session;
   readonly server: Server;
   readonly parser: Parser;
   readonly replies: Replies;
+  /** The same for every batch of the session; they are released in the order in which they ran. */
+  readonly batch: Batch;
+  hot: Hot | null;
+  /** Of the batch that ran last: whether there may be more to carry out, and what came first. */
+  isMore: boolean;
+  family: Family;
+  /** Of the batches that are not released: where their replies end, and since when they are carried out. */
+  readonly ends: number[];
+  readonly startsMs: number[];
   /** Replies up to here may be sent. */
   releasedTo: number;
   sentTo: number;
   isPaused: boolean;
   stalledSinceMs: number | null;
+  readonly account: Account;
 };
 
-export const openSession = (socket: Socket, id: number, server: Server): Session => {
-  const { clock } = server;
+type Accepted = { readonly accepted: Socket; readonly receiver: Receiver };
+
+export const openSession = (
+  { accepted, receiver }: Accepted,
+  id: number,
+  server: Server,
+): readonly [Socket, Session] => {
   const parser = createParser();
-  const replies = createReplies();
-  const nowMs = clock.nowMs();
+  const replies = createReplies(server.buffers);
+  const socket = receiver.open(accepted, (bytes, from, end) => {
+    if (session.isClosing) return;
+    server.counters.inputBytes += end - from;
+    parser.feed(bytes, from, end);
+    pump(state);
+    parser.keep();
+  });
+  const nowMs = server.clock.nowMs();
   const session: Session = {
     id,
     address: `${socket.remoteAddress ?? "?"}:${socket.remotePort ?? 0}`,
@@ -63,7 +101,14 @@ export const openSession = (socket: Socket, id: number, server: Server): Session
     ...{ openedAtMs: nowMs, activeAtMs: nowMs },
     ...{ name: "", libName: "", libVersion: "", lastCommand: "NULL" },
     ...{ isReadonly: false, noEvict: false, transaction: null, watching: watchNothing() },
-    ...{ answers: "on", isClosing: false },
+    ...{ answers: "on", isClosing: false, pending: null },
+    proceed: () => {
+      if (session.isClosing || socket.destroyed) return;
+      carryOut(state);
+      if (state.isMore) pump(state);
+      parser.keep();
+      goOn(state);
+    },
     protocol: () => replies.protocol,
     held: () => parser.held() + (session.transaction?.bytes ?? 0),
     stalledSinceMs: () => (socket.writableLength === 0 ? null : state.stalledSinceMs),
@@ -75,68 +120,96 @@ export const openSession = (socket: Socket, id: number, server: Server): Session
       finish(state);
     },
   };
-  const state: State = {
-    ...{ socket, session, server, parser, replies },
-    ...{ releasedTo: 0, sentTo: 0, isPaused: false, stalledSinceMs: null },
+  const batch: Batch = {
+    run: (turn) => {
+      state.isMore = runBatch(state, turn);
+      state.ends.push(replies.written());
+      state.startsMs.push(session.activeAtMs);
+    },
+    release: (isDurable) => {
+      release(state, isDurable);
+    },
   };
-  socket.on("data", (chunk: Buffer) => {
-    if (session.isClosing) return;
-    parser.feed(chunk);
-    pump(state);
-  });
+  const state: State = {
+    ...{ socket, session, server, parser, replies, batch, hot: null },
+    ...{ isMore: false, family: "other", ends: [], startsMs: [] },
+    ...{ releasedTo: 0, sentTo: 0, isPaused: false, stalledSinceMs: null },
+    account: server.unsent.open(() => {
+      socket.destroy();
+    }),
+  };
   socket.on("drain", () => {
     state.stalledSinceMs = null;
+    if (socket.writableLength === 0) replies.reuse();
+    count(state);
     goOn(state);
   });
   // What goes wrong with a socket ends it.
   socket.on("error", () => undefined);
   socket.on("close", () => {
     session.isClosing = true;
+    state.account.close();
     unwatchAll(session.watching);
   });
-  return session;
+  return [socket, session];
 };
 
 /** Carries out what has been read, batch after batch, as long as the client takes the replies. */
 const pump = (state: State): void => {
-  const { session, server, socket } = state;
-  let isMore = true;
-  while (isMore && !session.isClosing && !socket.destroyed) {
-    if (isFull(state)) {
-      // It asks and does not read: neither is it read.
+  const { session, socket } = state;
+  do {
+    if (session.isClosing || socket.destroyed) return;
+    if (isFull(state) || session.pending !== null) {
+      // It asks and does not read, or waits: neither is it read.
       state.isPaused = true;
       socket.pause();
       return;
     }
-    isMore = false;
-    let end = 0;
-    const batch: Batch = {
-      run: (turn) => {
-        isMore = runBatch(state, turn);
-        end = state.replies.written();
-      },
-      release: (isDurable) => {
-        release(state, isDurable, end);
-      },
-    };
-    server.execute(batch);
-  }
+    carryOut(state);
+    count(state);
+  } while (state.isMore);
 };
 
+/** What is less than a socket buffers by itself comes and goes without a word. */
+const countedBytesMin = 64 * 1024;
+
+const count = ({ account, socket, replies, sentTo }: State): void => {
+  const bytes = socket.writableLength + replies.written() - sentTo;
+  account.set(bytes > countedBytesMin ? bytes : 0);
+};
+
+const carryOut = (state: State): void => {
+  state.isMore = false;
+  state.server.execute(state.batch);
+  // Replies that wait for the disk wait in as much memory as they need.
+  if (state.ends.length > 0) state.replies.settle();
+};
+
+/** What a batch may have to send before it ends: about what fits into the buffer that replies are written into. */
+const batchBytesMax = 48 * 1024;
+
 /** Whether there may be more to carry out. */
-const runBatch = (state: State, turn: Parameters<Batch["run"]>[0]): boolean => {
+const runBatch = (state: State, turn: Turn): boolean => {
   const { session, server, parser, replies } = state;
-  const surroundings = { turn, reply: replies, session, server };
+  const hot = hotOf(state, turn);
+  const first = replies.written();
   session.activeAtMs = server.clock.nowMs();
+  let family: Family | null = null;
   try {
+    if (session.pending !== null && !answerPending(state, turn)) return false;
     while (!session.isClosing) {
-      const args = parser.next();
-      if (args === null) return false;
+      const count = parser.read();
+      if (count === 0) return false;
       server.counters.commands++;
       const start = replies.written();
-      dispatch(surroundings, args);
+      const name = session.transaction === null ? runPlain(hot, parser, count) : null;
+      if (name !== null) session.lastCommand = name;
+      else runAny(state, turn);
+      server.counters.calls.count(session.lastCommand);
+      if (family === null) state.family = family = familyOf(session.lastCommand);
       if (session.answers !== "on") mute(session, replies, start);
-      if (replies.written() - state.sentTo > unsentBytesSoftMax) return true;
+      if (session.pending !== null) return false;
+      if (replies.written() - first > batchBytesMax) return true;
     }
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
@@ -146,36 +219,86 @@ const runBatch = (state: State, turn: Parameters<Batch["run"]>[0]): boolean => {
   return false;
 };
 
+/** Whether the command that waits is answered now. */
+const answerPending = ({ session, replies }: State, turn: Turn): boolean => {
+  const start = replies.written();
+  if (session.pending?.(turn, replies) === false) return false;
+  session.pending = null;
+  if (session.answers !== "on") mute(session, replies, start);
+  return true;
+};
+
+const hotOf = (state: State, turn: Turn): Hot => {
+  const { session, server, replies } = state;
+  const hot = (state.hot ??= createHot(turn, replies));
+  const { slots, reads, writes } = server.plain(session.isReadonly);
+  hot.turn = turn;
+  hot.slots = slots;
+  hot.reads = reads;
+  hot.writes = writes;
+  return hot;
+};
+
+const runPlain = (hot: Hot, { command }: Parser, count: number): string | null => {
+  const start = hot.reply.written();
+  try {
+    return runHot(hot, command, count);
+  } catch (error) {
+    if (!(error instanceof ReplyError)) throw error;
+    // There was no room for the reply, and dispatch says so.
+    hot.reply.cut(start);
+    return null;
+  }
+};
+
+const runAny = (state: State, turn: Turn): void => {
+  const { session, server, parser, replies, hot } = state;
+  const { isReadonly } = session;
+  dispatch({ turn, reply: replies, session, server }, parser.args());
+  // What comes next may be served, or not any more.
+  if (session.isReadonly !== isReadonly && hot !== null) hotOf(state, turn);
+};
+
 const mute = (session: Session, replies: Replies, start: number): void => {
   replies.cut(start);
   if (session.answers === "skipNext") session.answers = "skipping";
   else if (session.answers === "skipping") session.answers = "on";
 };
 
-const release = (state: State, isDurable: boolean, end: number): void => {
+const release = (state: State, isDurable: boolean): void => {
+  const { session, server, socket } = state;
+  const end = state.ends.shift();
+  const startMs = state.startsMs.shift();
+  check(end !== undefined && startMs !== undefined, "a batch that ran is released once");
   if (!isDurable) {
     // What the replies say may not be so: an ended connection says just that.
-    state.socket.destroy();
+    socket.destroy();
     return;
   }
   state.releasedTo = end;
   flush(state);
-  if (state.session.isClosing) finish(state);
+  server.latency.record(state.family, server.clock.nowMs() - startMs);
+  if (session.isClosing) finish(state);
   else goOn(state);
 };
 
 /** Reads again what was not read because replies had piled up. */
 const goOn = (state: State): void => {
-  if (!state.isPaused || isFull(state)) return;
+  if (!state.isPaused || isFull(state) || state.session.pending !== null) return;
   state.isPaused = false;
   pump(state);
-  if (!isFull(state)) state.socket.resume();
+  state.parser.keep();
+  // It may have been paused again.
+  if (!isPausedNow(state)) state.socket.resume();
 };
+
+const isPausedNow = ({ isPaused }: State): boolean => isPaused;
 
 const flush = (state: State): void => {
   const { socket, replies } = state;
   if (state.releasedTo === state.sentTo || socket.destroyed) return;
   socket.write(replies.take(state.releasedTo));
+  state.server.counters.outputBytes += state.releasedTo - state.sentTo;
   state.sentTo = state.releasedTo;
   if (socket.writableLength === 0) {
     state.stalledSinceMs = null;

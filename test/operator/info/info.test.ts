@@ -16,6 +16,7 @@ import type { Connection } from "../../../net/connection.ts";
 import { dial } from "../../../net/dial.ts";
 import { silent, until } from "../../support/net.ts";
 import { clusterOf, observedOf, owning, sessionOf, type SessionFields } from "../../support/planWorld.ts";
+import { usualSettings } from "../../../core/settings.ts";
 
 type World = { info: Info; changes: string[]; ending: AbortController };
 const test = anyTest as TestFn<World>;
@@ -103,7 +104,10 @@ const held = (heard: readonly ToClient[]): Topology | undefined =>
 const publish = ({ context: { info } }: ExecutionContext<World>): void => {
   const sessions = info.sessions(key);
   const start = plan(observedOf(clusterOf(1, 1), { sessions: [] })).ownership;
-  info.publish(key, plan(observedOf(clusterOf(1, 1), { sessions, ownership: start })).ownership, 2_000);
+  info.publish(key, plan(observedOf(clusterOf(1, 1), { sessions, ownership: start })).ownership, {
+    lagMsMax: 2_000,
+    settings: usualSettings,
+  });
 };
 
 test("who watches gets a snapshot, then each change, in order", async (t) => {

@@ -5,6 +5,9 @@ import { epoch, mapVersion, shardId, slot, term, version } from "../../../core/i
 import type { Topology } from "../../../core/topology.ts";
 import { createNews, type News } from "../../../operator/info/news.ts";
 import type { Ownership, Session } from "../../../operator/plan/model.ts";
+import { usualSettings } from "../../../core/settings.ts";
+
+const announced = { lagMsMax: 2000, settings: usualSettings };
 
 /** A clock that stands until it is told to go on. */
 const standing = (): { readonly clock: Clock; readonly go: (ms: number) => void } => {
@@ -52,7 +55,7 @@ const session = (pod: string, incarnation = "a"): Session => {
   const home = pod.includes("write") ? ("writer" as const) : ("reader" as const);
   const report = {
     ...{ pod, incarnation, home, leaving: false, version: version(1), keys: 0, bytes: 0, readers: [] },
-    serving: { kind: "nothing" as const },
+    ...{ serving: { kind: "nothing" as const }, held: null },
   };
   const address = { host: "h", client: 1, replication: 2, http: 3, resp: 4 };
   return { pod, incarnation, registered: { home, address, node: "", zone: "" }, report, ageMs: 0 };
@@ -73,7 +76,7 @@ const podsOf = (topology: Topology | undefined): string[] => topology?.members.m
 
 test("a new leader tells nothing until it has heard of the owner and the readers", (t) => {
   const { news, told, there, go } = setUp();
-  news.publish(ownership, 2000);
+  news.publish(ownership, announced);
   there.push(session("demo-read-0"));
   news.soon();
   go(1_000);
@@ -87,14 +90,14 @@ test("a new leader tells nothing until it has heard of the owner and the readers
 test("it waits longer for an owner than for a reader, and for neither for ever", (t) => {
   const withOwner = setUp();
   withOwner.there.push(session("demo-write-0"));
-  withOwner.news.publish(ownership, 2000);
+  withOwner.news.publish(ownership, announced);
   withOwner.go(1_900);
   t.is(withOwner.told.length, 0);
   withOwner.go(200);
   t.deepEqual(podsOf(withOwner.told[0]), ["demo-write-0"]);
 
   const alone = setUp();
-  alone.news.publish(ownership, 2000);
+  alone.news.publish(ownership, announced);
   alone.go(7_900);
   t.is(alone.told.length, 0);
   alone.go(200);
@@ -104,14 +107,14 @@ test("it waits longer for an owner than for a reader, and for neither for ever",
 test("an owner's pod that is another process now is not waited for", (t) => {
   const { news, told, there } = setUp();
   there.push(session("demo-write-0", "b"), session("demo-read-0"));
-  news.publish(ownership, 2000);
+  news.publish(ownership, announced);
   t.is(told.length, 1);
 });
 
 test("once it has told something it tells every loss at once", (t) => {
   const { news, told, there, go } = setUp();
   there.push(session("demo-write-0"), session("demo-read-0"));
-  news.publish(ownership, 2000);
+  news.publish(ownership, announced);
   there.shift();
   news.soon();
   go(50);

@@ -5,6 +5,7 @@ import { topologyOf } from "../../../operator/info/publish.ts";
 import type { Ownership, Session } from "../../../operator/plan/model.ts";
 import { plan } from "../../../operator/plan/plan.ts";
 import { clusterOf, observedOf, owning, reading, sessionOf } from "../../support/planWorld.ts";
+import { usualSettings } from "../../../core/settings.ts";
 
 const owner = sessionOf("demo-write-0", { serving: owning(0, 1), version: 5 });
 const ownershipOf = (): Ownership => {
@@ -12,7 +13,10 @@ const ownershipOf = (): Ownership => {
   const sessions = [owner, sessionOf("demo-read-0"), sessionOf("demo-read-1")];
   return plan(observedOf(clusterOf(1, 2), { ownership: start, sessions })).ownership;
 };
-const view = { clusterId: "uid-1", cluster: "default/demo", lagMsMax: 2_000, ownership: ownershipOf() };
+const view = {
+  ...{ clusterId: "uid-1", cluster: "default/demo", lagMsMax: 2_000 },
+  ...{ settings: usualSettings, ownership: ownershipOf() },
+};
 const publish = (sessions: readonly Session[], before: Topology | null = null): Topology =>
   topologyOf(view, sessions, { before, term: term(1), revision: revision(1) });
 const stateOf = (topology: Topology, pod: string): MemberState | undefined =>

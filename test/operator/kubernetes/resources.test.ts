@@ -1,7 +1,8 @@
 import test from "ava";
 import type { Manifest } from "../../../operator/kubernetes/crds.ts";
 import { readerSelector, resourcesFor } from "../../../operator/kubernetes/resources.ts";
-import { clusterFrom, type Fields } from "../../../operator/schema.ts";
+import type { Fields } from "../../../operator/rules.ts";
+import { clusterFrom } from "../../../operator/schema.ts";
 import type { ShardCluster } from "../../../operator/shardCluster.ts";
 
 const cluster = (spec: Fields = {}): ShardCluster =>
@@ -117,6 +118,7 @@ test("a shard is told who and where it is, and where info is", (t) => {
     EDIS_POD: "from the pod",
     EDIS_ADVERTISE_HOST: "from the pod",
     EDIS_NODE: "from the pod",
+    EDIS_OWN_CONTAINER: "1",
     EDIS_ROLE: "reader",
     EDIS_CLUSTER_ID: "uid-1",
     EDIS_CLUSTER: "shop/demo",

@@ -96,12 +96,18 @@ test("readers that hold part of a copy, another shard's data or nothing are no s
   t.regex(next.events[0]?.message ?? "", /none of demo-read-0 and demo-read-1 holds it/);
 });
 
-test("nothing is said to be lost where a reader that followed the last owner holds nothing either", (t) => {
-  const followed = sessionOf("demo-read-0", { version: 0, serving: reading(0, "connecting") });
-  const late = sessionOf("demo-write-0", { ...restarted, ageMs: 10_000 });
-  const next = planWith(owned(), { sessions: [late, followed] });
-  t.deepEqual(shardOf(next), [2, "second", { kind: "stable" }]);
-  t.deepEqual(reasonsOf(next), ["OwnerNamed"]);
+test("an owner that starts again with less than a reader has gets the rest from there first", (t) => {
+  const behind = sessionOf("demo-write-0", { ...restarted, version: 6 });
+  const begun = planWith(owned(), { sessions: [behind, reader(0, 5), reader(1, 8)] });
+  t.deepEqual(shardOf(begun), [1, "first", restoringFrom("demo-read-1")]);
+  const connected = sessionOf("demo-write-0", { ...restarted, version: 7, serving: reading(0, "streaming") });
+  const waiting = planWith(begun.ownership, { sessions: [connected, reader(0, 5), reader(1, 8)] });
+  t.is(waiting.ownership, begun.ownership);
+  const level = sessionOf("demo-write-0", { ...restarted, version: 8, serving: reading(0, "streaming") });
+  const done = planWith(begun.ownership, { sessions: [level, reader(0, 5), reader(1, 8)] });
+  t.deepEqual(shardOf(done), [2, "second", { kind: "stable" }]);
+  const alone = planWith(owned(), { sessions: [behind, reader(0, 5), reader(1, 6)] });
+  t.deepEqual(reasonsOf(alone), ["OwnerNamed"], "nobody has more");
 });
 
 test("an empty owner waits for readers that have not spoken, first for their data, longer for any at all", (t) => {

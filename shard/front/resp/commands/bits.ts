@@ -1,5 +1,5 @@
 import { valueBytesMax } from "../../../../core/limits.ts";
-import { live, write } from "../../../turn.ts";
+import { live, look, write } from "../../../turn.ts";
 import {
   arg,
   command,
@@ -40,7 +40,7 @@ const setBit = ({ args, turn, reply }: Call): void => {
 
 const getBit = ({ args, turn, reply }: Call): void => {
   const offset = bitOffset(arg(args, 2));
-  reply.integer(bitAt(live(turn, arg(args, 1))?.value ?? new Uint8Array(), offset));
+  reply.integer(bitAt(look(turn, arg(args, 1))?.value ?? new Uint8Array(), offset));
 };
 
 const bitAt = (value: Uint8Array, offset: number): 0 | 1 =>
@@ -70,7 +70,7 @@ const rangeWithin = (start: number, end: number, length: number): Range => ({
 });
 
 const bitCount = ({ args, turn, reply }: Call): void => {
-  const value = live(turn, arg(args, 1))?.value;
+  const value = look(turn, arg(args, 1))?.value;
   if (value === undefined) {
     reply.integer(0);
     return;
@@ -103,7 +103,7 @@ const countOnes = (value: Uint8Array, { from, to }: Range): number => {
 const bitPos = ({ args, turn, reply }: Call): void => {
   const bit = long(arg(args, 2));
   if (bit !== 0 && bit !== 1) throw new ReplyError("ERR The bit argument must be 1 or 0.");
-  const value = live(turn, arg(args, 1))?.value;
+  const value = look(turn, arg(args, 1))?.value;
   if (value === undefined) {
     reply.integer(bit === 1 ? -1 : 0);
     return;
@@ -130,7 +130,7 @@ const find = (value: Uint8Array, bit: 0 | 1, { from, to }: Range): number => {
 };
 
 export const bits: readonly Command[] = [
-  command(["setbit", 4, one], ["write"], setBit),
+  command(["setbit", 4, one], ["write", "denyoom"], setBit),
   command(["getbit", 3, one], ["readonly", "fast"], getBit),
   command(["bitcount", -2, one], ["readonly"], bitCount),
   command(["bitpos", -3, one], ["readonly"], bitPos),

@@ -45,8 +45,8 @@ const setInfo = ({ args, reply, session }: Call): void => {
 
 const describe = (session: Session, nowMs: number): string => {
   const seconds = (sinceMs: number): number => Math.floor((nowMs - sinceMs) / 1000);
-  const { transaction, isReadonly } = session;
-  const flags = `${transaction === null ? "" : "x"}${isReadonly ? "r" : ""}`;
+  const { transaction, isReadonly, pending } = session;
+  const flags = `${transaction === null ? "" : "x"}${pending === null ? "" : "b"}${isReadonly ? "r" : ""}`;
   return [
     `id=${session.id}`,
     `addr=${session.address}`,

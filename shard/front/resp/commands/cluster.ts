@@ -1,7 +1,7 @@
-import { slotCount } from "../../../../core/ids.ts";
+import { check } from "../../../../core/check.ts";
+import { slot as slotFrom, slotCount } from "../../../../core/ids.ts";
 import { slotOf } from "../../../../core/slot.ts";
 import { countSlots } from "../../../../core/topology.ts";
-import { hasExpired, type Turn } from "../../../turn.ts";
 import { arg, command, container, notInteger, ReplyError, type Call, type Command } from "../command.ts";
 import { groupsOf, nodeId, nodeLine, type Group, type Node } from "../nodes.ts";
 import { parseLong } from "../numbers.ts";
@@ -118,32 +118,31 @@ const keySlot = ({ args, reply }: Call): void => {
 const slotIn = (bytes: Buffer): number => {
   const n = parseLong(bytes);
   if (n === undefined) throw notInteger();
-  if (n < 0 || n >= slotCount) throw new ReplyError("ERR Invalid slot");
   return n;
 };
 
-/** Up to `max` keys of a slot that have not expired. Looks at every key of the shard. */
-const keysInSlot = ({ holding, wallMs }: Turn, slot: number, max: number): readonly Uint8Array[] => {
-  const found: Uint8Array[] = [];
-  const walk = holding.store.walk();
-  for (let next = walk.next(); next.done !== true && found.length < max; next = walk.next()) {
-    const { key, expiresAtMs } = next.value;
-    if (slotOf(key) === slot && !hasExpired(expiresAtMs, wallMs)) found.push(key);
-  }
-  return found;
-};
+const isSlot = (n: number): boolean => n >= 0 && n < slotCount;
 
+/** As in Redis, with those that have expired and were not removed yet. */
 const countKeysInSlot = ({ args, turn, reply }: Call): void => {
-  reply.integer(keysInSlot(turn, slotIn(arg(args, 2)), Infinity).length);
+  const slot = slotIn(arg(args, 2));
+  if (!isSlot(slot)) throw new ReplyError("ERR Invalid slot");
+  reply.integer(turn.holding.store.slotKeys(slotFrom(slot)));
 };
 
 const getKeysInSlot = ({ args, turn, reply }: Call): void => {
-  const max = parseLong(arg(args, 3));
-  if (max === undefined) throw notInteger();
-  if (max < 0) throw new ReplyError("ERR Invalid slot or number of keys");
-  const found = keysInSlot(turn, slotIn(arg(args, 2)), max);
-  reply.array(found.length);
-  for (const key of found) reply.bulk(key);
+  const { store } = turn.holding;
+  const slot = slotIn(arg(args, 2));
+  const max = slotIn(arg(args, 3));
+  if (!isSlot(slot) || max < 0) throw new ReplyError("ERR Invalid slot or number of keys");
+  const count = Math.min(max, store.slotKeys(slotFrom(slot)));
+  reply.array(count);
+  const walk = store.walkSlot(slotFrom(slot));
+  for (let i = 0; i < count; i++) {
+    const next = walk.next();
+    check(next.done !== true, "a slot has as many keys as it counts");
+    reply.bulk(next.value.key);
+  }
 };
 
 const failureReports = (call: Call): void => {

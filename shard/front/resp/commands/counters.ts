@@ -62,15 +62,15 @@ const float = (bytes: Uint8Array): LongDouble | null => {
 };
 
 export const counters: readonly Command[] = [
-  command(["incr", 2, one], ["write", "fast"], (call) => {
+  command(["incr", 2, one], ["write", "denyoom", "fast"], (call) => {
     increment(call, 1n);
   }),
-  command(["decr", 2, one], ["write", "fast"], (call) => {
+  command(["decr", 2, one], ["write", "denyoom", "fast"], (call) => {
     increment(call, -1n);
   }),
-  command(["incrby", 3, one], ["write", "fast"], (call) => {
+  command(["incrby", 3, one], ["write", "denyoom", "fast"], (call) => {
     increment(call, amount(call));
   }),
-  command(["decrby", 3, one], ["write", "fast"], decrementBy),
-  command(["incrbyfloat", 3, one], ["write", "fast"], incrementByFloat),
+  command(["decrby", 3, one], ["write", "denyoom", "fast"], decrementBy),
+  command(["incrbyfloat", 3, one], ["write", "denyoom", "fast"], incrementByFloat),
 ];

@@ -1,4 +1,4 @@
-import { live, remove, write, type Turn } from "../../../turn.ts";
+import { live, lookThere, remove, write, type Turn } from "../../../turn.ts";
 import { arg, command, echoed, one, option, ReplyError, type Call, type Command } from "../command.ts";
 import { deadlineOf, type Unit } from "../expiry.ts";
 
@@ -53,8 +53,9 @@ const persist = ({ args, turn, reply }: Call): void => {
 const shown =
   (read: (expiresAtMs: number, turn: Turn) => number) =>
   ({ args, turn, reply }: Call): void => {
-    const expiresAtMs = turn.holding.store.expiryOf(arg(args, 1));
-    if (expiresAtMs === undefined || (expiresAtMs !== null && expiresAtMs <= turn.wallMs)) reply.integer(-2);
+    const key = arg(args, 1);
+    const expiresAtMs = lookThere(turn, key) ? turn.holding.store.expiryOf(key) : undefined;
+    if (expiresAtMs === undefined) reply.integer(-2);
     else if (expiresAtMs === null) reply.integer(-1);
     else reply.integer(read(expiresAtMs, turn));
   };

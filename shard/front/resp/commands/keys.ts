@@ -1,4 +1,4 @@
-import { isThere, live, remove, write } from "../../../turn.ts";
+import { isThere, live, lookThere, remove, write } from "../../../turn.ts";
 import {
   all,
   arg,
@@ -16,8 +16,15 @@ import { parseInt64, parseLong } from "../numbers.ts";
 
 const exists = ({ args, turn, reply }: Call): void => {
   let count = 0;
-  for (let i = 1; i < args.length; i++) if (isThere(turn, arg(args, i))) count++;
+  for (let i = 1; i < args.length; i++) if (lookThere(turn, arg(args, i))) count++;
   reply.integer(count);
+};
+
+const touch = (call: Call): void => {
+  const { args, turn } = call;
+  // What gets a key uses it.
+  for (let i = 1; i < args.length; i++) turn.holding.store.get(arg(args, i));
+  exists(call);
 };
 
 const del = ({ args, turn, reply }: Call): void => {
@@ -27,7 +34,7 @@ const del = ({ args, turn, reply }: Call): void => {
 };
 
 const type = ({ args, turn, reply }: Call): void => {
-  reply.simple(isThere(turn, arg(args, 1)) ? "string" : "none");
+  reply.simple(lookThere(turn, arg(args, 1)) ? "string" : "none");
 };
 
 /** Moves a key with its value and expiry; the copy is made first, so that nothing is read from where it was written. */
@@ -92,13 +99,19 @@ const encoding = ({ args, turn, reply }: Call): void => {
   else reply.text(value.length <= embeddedBytesMax ? "embstr" : "raw");
 };
 
-/** What is not counted is said to be this. */
-const constant =
-  (n: number) =>
-  ({ args, turn, reply }: Call): void => {
-    if (isThere(turn, arg(args, 2))) reply.integer(n);
-    else reply.null();
-  };
+/** A key of a store of bytes has one name. */
+const references = ({ args, turn, reply }: Call): void => {
+  if (lookThere(turn, arg(args, 2))) reply.integer(1);
+  else reply.null();
+};
+
+/** Counted by this process, whatever the policy: in seconds, up to some hours (store/eviction.ts). */
+const idleTime = ({ args, turn, reply }: Call): void => {
+  const key = arg(args, 2);
+  const seconds = lookThere(turn, key) ? turn.holding.store.idleSeconds(key) : undefined;
+  if (seconds === undefined) reply.null();
+  else reply.integer(seconds);
+};
 
 const frequency = ({ args, turn, reply }: Call): void => {
   if (!isThere(turn, arg(args, 2))) {
@@ -136,18 +149,18 @@ const second = { first: 2, last: 2, step: 1 };
 
 export const keys: readonly Command[] = [
   command(["exists", -2, all], ["readonly", "fast"], exists),
-  command(["touch", -2, all], ["readonly", "fast"], exists),
+  command(["touch", -2, all], ["readonly", "fast"], touch),
   command(["del", -2, all], ["write"], del),
   command(["unlink", -2, all], ["write", "fast"], del),
   command(["type", 2, one], ["readonly", "fast"], type),
   command(["rename", 3, two], ["write"], rename),
   command(["renamenx", 3, two], ["write", "fast"], renameNx),
-  command(["copy", -3, two], ["write"], copy),
+  command(["copy", -3, two], ["write", "denyoom"], copy),
   container("object", [
     command(["object|encoding", 3, second], ["readonly"], encoding),
     command(["object|freq", 3, second], ["readonly"], frequency),
-    command(["object|idletime", 3, second], ["readonly"], constant(0)),
-    command(["object|refcount", 3, second], ["readonly"], constant(1)),
+    command(["object|idletime", 3, second], ["readonly"], idleTime),
+    command(["object|refcount", 3, second], ["readonly"], references),
     command(["object|help", 2, null], ["loading", "stale"], help),
   ]),
 ];

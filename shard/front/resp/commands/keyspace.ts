@@ -1,8 +1,9 @@
 import type { Entry } from "../../../../core/record.ts";
-import { hasExpired, write, type Turn } from "../../../turn.ts";
+import { hasExpired, isThere, write, type Turn } from "../../../turn.ts";
 import {
   arg,
   command,
+  lostOwner,
   notInteger,
   option,
   ReplyError,
@@ -10,6 +11,7 @@ import {
   type Call,
   type Command,
 } from "../command.ts";
+import { flushedPerTurnMax } from "../../../../core/limits.ts";
 import { matches } from "../glob.ts";
 import { parseLong } from "../numbers.ts";
 
@@ -82,34 +84,69 @@ const scan = ({ args, turn, reply, server }: Call): void => {
   for (const key of found) reply.bulk(key);
 };
 
-/** One of so many keys is drawn. */
-const drawnFrom = 1_000;
+/** A shard where nearly all keys have expired and are being removed has none to show. */
+const drawsMax = 100;
 
-const randomKey = ({ turn, reply, server }: Call): void => {
-  const walk = turn.holding.store.walk();
-  const drawn: Uint8Array[] = [];
-  while (drawn.length < drawnFrom) {
-    const next = walk.next();
-    if (next.done === true) break;
-    if (!hasGone(next.value, turn)) drawn.push(next.value.key);
+const randomKey = ({ turn, reply }: Call): void => {
+  const { store } = turn.holding;
+  for (let i = 0; i < drawsMax; i++) {
+    const key = store.draw();
+    if (key === undefined) break;
+    if (isThere(turn, key)) {
+      reply.bulk(key);
+      return;
+    }
   }
-  reply.bulkOrNull(drawn[Math.floor(server.random() * drawn.length)]);
+  reply.null();
 };
 
 const dbSize = ({ turn, reply }: Call): void => {
   reply.integer(turn.holding.store.keys());
 };
 
-/** Deletes every key, each with its record, in one turn. */
-const flush = ({ args, turn, reply, server }: Call): void => {
+const flush = (call: Call): void => {
+  const { args, turn, reply, session, server } = call;
   const how = option(args[1]);
   if (args.length > 2 || (args.length === 2 && how !== "ASYNC" && how !== "SYNC")) throw syntaxError();
   if (server.roles.standing().kind !== "owner")
     throw new ReplyError("READONLY You can't write against a read only replica.");
   const walk = turn.holding.store.walk();
-  for (let next = walk.next(); next.done !== true; next = walk.next())
+  if (deleteSome(turn, walk, call.isQueued ? Infinity : flushedPerTurnMax)) {
+    reply.simple("OK");
+    return;
+  }
+  let outcome: "running" | "done" | "lost" = "running";
+  session.pending = (_, answer) => {
+    if (outcome === "done") answer.simple("OK");
+    else if (outcome === "lost") answer.error(lostOwner);
+    return outcome !== "running";
+  };
+  // It goes on whether or not the client stays.
+  const step = (): void => {
+    server.execute({
+      run: (now) => {
+        const isOwner = now.holding === turn.holding && server.roles.standing().kind === "owner";
+        if (!isOwner) outcome = "lost";
+        else if (deleteSome(now, walk, flushedPerTurnMax)) outcome = "done";
+      },
+      release: (isDurable) => {
+        if (!isDurable) outcome = "lost";
+        if (outcome === "running") server.clock.soon(step);
+        else session.proceed();
+      },
+    });
+  };
+  server.clock.soon(step);
+};
+
+/** Deletes up to `max` keys, each with its record; whether the walk has ended. */
+const deleteSome = (turn: Turn, walk: Iterator<Entry>, max: number): boolean => {
+  for (let i = 0; i < max; i++) {
+    const next = walk.next();
+    if (next.done === true) return true;
     write(turn, { kind: "delete", key: next.value.key });
-  reply.simple("OK");
+  }
+  return false;
 };
 
 export const keyspace: readonly Command[] = [

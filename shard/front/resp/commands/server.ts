@@ -1,9 +1,22 @@
-import { arg, command, container, keysOf, ReplyError, type Call, type Command } from "../command.ts";
+import {
+  arg,
+  command,
+  container,
+  keysOf,
+  lostOwner,
+  ReplyError,
+  type Call,
+  type Command,
+} from "../command.ts";
 import { infoText } from "../info.ts";
 import { matches } from "../glob.ts";
 import { parseSafe } from "../numbers.ts";
 import type { Replies } from "../replies.ts";
+import type { Server } from "../server.ts";
+import type { Turn } from "../../../turn.ts";
 import { connectionsMax, respCommandBytesMax, valueBytesMax } from "../../../../core/limits.ts";
+import { usualSettings } from "../../../../core/settings.ts";
+import { drawn } from "../../../store/eviction.ts";
 
 const time = ({ turn, reply, server }: Call): void => {
   const micros = Math.floor((server.clock.nowMs() % 1) * 1000);
@@ -16,20 +29,33 @@ const info = (call: Call): void => {
   call.reply.verbatim(infoText(call, call.args.slice(1)));
 };
 
-/** Settings as Redis names them, where they say something here. None can be changed: they are limits, or the operator's. */
-const settings = ({ server }: Call): Readonly<Record<string, string>> => ({
-  appendonly: "no",
-  "cluster-enabled": "yes",
-  databases: "1",
-  maxclients: String(connectionsMax),
-  maxmemory: "0",
-  "maxmemory-policy": "noeviction",
-  port: String(server.port()),
-  "proto-max-bulk-len": String(valueBytesMax),
-  save: "",
-  timeout: "0",
-  "client-query-buffer-limit": String(respCommandBytesMax),
-});
+/** Settings as Redis names them, where they say something here. They are limits, or what the ShardCluster says. */
+const settings = ({ server, turn }: Call): Readonly<Record<string, string>> => {
+  const { maxBytes, eviction } = turn.usage;
+  const { fsync } = server.topology()?.topology.settings ?? usualSettings;
+  return {
+    appendonly: "no",
+    appendfsync: fsync === "never" ? "no" : fsync,
+    "cluster-enabled": "yes",
+    databases: "1",
+    maxclients: String(connectionsMax),
+    maxmemory: Number.isFinite(maxBytes) ? String(maxBytes) : "0",
+    "maxmemory-policy": eviction,
+    "maxmemory-samples": String(drawn),
+    port: String(server.port()),
+    "proto-max-bulk-len": String(valueBytesMax),
+    save: "",
+    timeout: "0",
+    "client-query-buffer-limit": String(respCommandBytesMax),
+  };
+};
+
+/** Where a setting is changed that the ShardCluster says. */
+const fields: Readonly<Record<string, string>> = {
+  appendfsync: "spec.durability.fsync",
+  maxmemory: "spec.memory.max",
+  "maxmemory-policy": "spec.memory.eviction",
+};
 
 const configGet = (call: Call): void => {
   const { args, reply } = call;
@@ -53,18 +79,24 @@ const configSet = (call: Call): void => {
     const name = arg(args, i).toString("latin1");
     if (known[name.toLowerCase()] === undefined)
       throw new ReplyError(`ERR Unknown option or number of arguments for CONFIG SET - '${name}'`);
-    throw new ReplyError(
-      `ERR CONFIG SET failed (possibly related to argument '${name}') - can't set immutable config`,
-    );
+    const field = fields[name.toLowerCase()];
+    const why = field === undefined ? "can't set immutable config" : `set ${field} of the ShardCluster`;
+    throw new ReplyError(`ERR CONFIG SET failed (possibly related to argument '${name}') - ${why}`);
   }
 };
 
-const resetStat = ({ reply, server }: Call): void => {
-  server.counters.commands = 0;
+const resetStat = ({ turn, reply, server }: Call): void => {
+  const { counters, processCounters } = server;
+  for (const name of ["hits", "misses", "expiredKeys"] as const) processCounters[name] = 0;
+  for (const name of ["hits", "misses", "evictedKeys", "refusedWrites"] as const) turn.usage[name] = 0;
+  counters.commands = 0;
+  counters.calls.reset();
+  for (const name of ["errors", "rejected", "inputBytes", "outputBytes"] as const) counters[name] = 0;
   reply.simple("OK");
 };
 
-const wait = ({ args, reply, server }: Call): void => {
+/** Waits for readers that hold all that was written before it. */
+const wait = ({ args, turn, reply, session, server, isQueued }: Call): void => {
   const wanted = parseSafe(arg(args, 1));
   if (wanted === undefined) throw new ReplyError("ERR value is not an integer or out of range");
   const timeout = parseSafe(arg(args, 2));
@@ -74,9 +106,33 @@ const wait = ({ args, reply, server }: Call): void => {
     throw new ReplyError(
       "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
     );
-  // Readers that hold every write that was answered before; it does not wait for more of them.
-  reply.integer(server.report().readers.filter(({ lag }) => lag.versions === 0).length);
+  const { version } = turn.holding;
+  const reached = (now: Turn): number => acknowledged(server, now, version);
+  if (isQueued || reached(turn) >= wanted) {
+    reply.integer(reached(turn));
+    return;
+  }
+  const untilMs = timeout === 0 ? Infinity : server.clock.nowMs() + timeout;
+  session.pending = (now, answer) => {
+    const isLost = now.holding !== turn.holding || server.roles.standing().kind !== "owner";
+    const count = isLost ? 0 : reached(now);
+    if (isLost) answer.error(lostOwner);
+    else if (count >= wanted || server.clock.nowMs() >= untilMs) answer.integer(count);
+    else {
+      server.clock.after(Math.max(1, Math.min(waitEveryMs, untilMs - server.clock.nowMs())), session.proceed);
+      return false;
+    }
+    return true;
+  };
+  server.clock.after(waitEveryMs, session.proceed);
 };
+
+/** Readers acknowledge every 5 ms at most. */
+const waitEveryMs = 2;
+
+/** Readers that hold everything up to a version. */
+const acknowledged = ({ report }: Server, { holding }: Turn, version: number): number =>
+  report().readers.filter(({ lag }) => holding.version - lag.versions >= version).length;
 
 const describe = (reply: Replies, { name, arity, flags, keys, subcommands }: Command): void => {
   reply.array(10);

@@ -1,5 +1,5 @@
 import { valueBytesMax } from "../../../../core/limits.ts";
-import { isThere, live, remove, write } from "../../../turn.ts";
+import { isThere, live, look, remove, write } from "../../../turn.ts";
 import {
   all,
   arg,
@@ -24,7 +24,7 @@ const checkLength = (length: number): void => {
 };
 
 const get = ({ args, turn, reply }: Call): void => {
-  reply.bulkOrNull(live(turn, arg(args, 1))?.value);
+  reply.bulkOrNull(look(turn, arg(args, 1))?.value);
 };
 
 type SetOptions = {
@@ -126,20 +126,20 @@ const setWithExpiry =
 
 const getSet = ({ args, turn, reply }: Call): void => {
   const key = arg(args, 1);
-  reply.bulkOrNull(live(turn, key)?.value);
+  reply.bulkOrNull(look(turn, key)?.value);
   write(turn, { kind: "set", key, value: arg(args, 2), expiresAtMs: null });
 };
 
 const getDel = ({ args, turn, reply }: Call): void => {
   const key = arg(args, 1);
-  reply.bulkOrNull(live(turn, key)?.value);
+  reply.bulkOrNull(look(turn, key)?.value);
   remove(turn, key);
 };
 
 const getEx = ({ args, turn, reply }: Call): void => {
   const key = arg(args, 1);
   const { unit, amount, persist } = readOptions(args, 2, false);
-  const stored = live(turn, key);
+  const stored = look(turn, key);
   if (stored === undefined) {
     reply.null();
     return;
@@ -154,7 +154,7 @@ const getEx = ({ args, turn, reply }: Call): void => {
 
 const mGet = ({ args, turn, reply }: Call): void => {
   reply.array(args.length - 1);
-  for (let i = 1; i < args.length; i++) reply.bulkOrNull(live(turn, arg(args, i))?.value);
+  for (let i = 1; i < args.length; i++) reply.bulkOrNull(look(turn, arg(args, i))?.value);
 };
 
 const setAll = ({ args, turn }: Call): void => {
@@ -190,7 +190,7 @@ const append = ({ args, turn, reply }: Call): void => {
 };
 
 const strLen = ({ args, turn, reply }: Call): void => {
-  reply.integer(live(turn, arg(args, 1))?.value.length ?? 0);
+  reply.integer(look(turn, arg(args, 1))?.value.length ?? 0);
 };
 
 const long = (bytes: Buffer): number => {
@@ -202,7 +202,7 @@ const long = (bytes: Buffer): number => {
 const getRange = ({ args, turn, reply }: Call): void => {
   const start = long(arg(args, 2));
   const end = long(arg(args, 3));
-  const value = live(turn, arg(args, 1))?.value ?? new Uint8Array();
+  const value = look(turn, arg(args, 1))?.value ?? new Uint8Array();
   const from = start < 0 ? Math.max(0, value.length + start) : start;
   const to = Math.min(end < 0 ? Math.max(0, value.length + end) : end, value.length - 1);
   const isEmpty = (start < 0 && end < 0 && start > end) || from > to;
@@ -230,19 +230,19 @@ const setRange = ({ args, turn, reply }: Call): void => {
 
 export const strings: readonly Command[] = [
   command(["get", 2, one], ["readonly", "fast"], get),
-  command(["set", -3, one], ["write"], set),
-  command(["setnx", 3, one], ["write", "fast"], setNx),
-  command(["setex", 4, one], ["write"], setWithExpiry("setex", 1000)),
-  command(["psetex", 4, one], ["write"], setWithExpiry("psetex", 1)),
-  command(["getset", 3, one], ["write", "fast"], getSet),
+  command(["set", -3, one], ["write", "denyoom"], set),
+  command(["setnx", 3, one], ["write", "denyoom", "fast"], setNx),
+  command(["setex", 4, one], ["write", "denyoom"], setWithExpiry("setex", 1000)),
+  command(["psetex", 4, one], ["write", "denyoom"], setWithExpiry("psetex", 1)),
+  command(["getset", 3, one], ["write", "denyoom", "fast"], getSet),
   command(["getdel", 2, one], ["write", "fast"], getDel),
   command(["getex", -2, one], ["write", "fast"], getEx),
   command(["mget", -2, all], ["readonly", "fast"], mGet),
-  command(["mset", -3, pairs], ["write"], mSet),
-  command(["msetnx", -3, pairs], ["write"], mSetNx),
-  command(["append", 3, one], ["write", "fast"], append),
+  command(["mset", -3, pairs], ["write", "denyoom"], mSet),
+  command(["msetnx", -3, pairs], ["write", "denyoom"], mSetNx),
+  command(["append", 3, one], ["write", "denyoom", "fast"], append),
   command(["strlen", 2, one], ["readonly", "fast"], strLen),
   command(["getrange", 4, one], ["readonly"], getRange),
   command(["substr", 4, one], ["readonly"], getRange),
-  command(["setrange", 4, one], ["write"], setRange),
+  command(["setrange", 4, one], ["write", "denyoom"], setRange),
 ];

@@ -6,13 +6,14 @@ import { counters } from "./counters.ts";
 import { expiries } from "./expiries.ts";
 import { keys } from "./keys.ts";
 import { keyspace } from "./keyspace.ts";
+import { memory } from "./memory.ts";
 import { commandOf, server } from "./server.ts";
 import { strings } from "./strings.ts";
 import { transactions } from "./transactions.ts";
 
 const families = [
   ...[connection, transactions, strings, counters, bits, keys, expiries, keyspace, server],
-  [cluster, commandOf(() => commands)],
+  [cluster, memory, commandOf(() => commands)],
 ];
 
 /** Every command there is, by name in lower case. */

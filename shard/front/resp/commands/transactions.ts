@@ -52,7 +52,7 @@ const exec = (call: Call): void => {
   for (const { command, args } of transaction.queue) {
     const start = reply.written();
     try {
-      command.run({ ...call, command, args });
+      command.run({ ...call, command, args, isQueued: true });
     } catch (error) {
       if (!(error instanceof ReplyError)) throw error;
       reply.cut(start);

@@ -9,15 +9,27 @@ const encode = (args: readonly Uint8Array[]): Buffer =>
     ...args.flatMap((arg) => [Buffer.from(`$${arg.length}\r\n`), arg, Buffer.from("\r\n")]),
   ]);
 
-/** Everything that comes out when the pieces are fed one after the other. */
-const parseAll = (pieces: readonly Buffer[]): string[][] => {
+/** Everything that comes out when the pieces are fed one after the other, each in one buffer behind `head` bytes of room. */
+const parseWith = (pieces: readonly Buffer[], head: number): string[][] => {
   const parser = createParser();
   const found: string[][] = [];
+  const buffer = Buffer.alloc(head + Math.max(0, ...pieces.map(({ length }) => length)));
   for (const piece of pieces) {
-    parser.feed(piece);
-    for (let command = parser.next(); command !== null; command = parser.next())
-      found.push(command.map((arg) => arg.toString("latin1")));
+    piece.copy(buffer, head);
+    parser.feed(buffer, head, head + piece.length);
+    while (parser.read() > 0) found.push(parser.args().map((arg) => arg.toString("latin1")));
+    parser.keep();
+    // The next read of another connection.
+    buffer.fill(0x2a);
   }
+  return found;
+};
+
+/** The same with much room, little and none. */
+const parseAll = (pieces: readonly Buffer[]): string[][] => {
+  const [found = [], ...others] = [1024, 20, 0].map((head) => parseWith(pieces, head));
+  for (const other of others)
+    if (JSON.stringify(other) !== JSON.stringify(found)) throw new Error("the room makes a difference");
   return found;
 };
 const texts = (commands: readonly (readonly Uint8Array[])[]): string[][] =>
@@ -83,8 +95,8 @@ test("mutated streams are read or refused, and hold no more than was sent", (t) 
       try {
         for (const piece of pieces) {
           sent += piece.length;
-          parser.feed(Buffer.from(piece));
-          while (parser.next() !== null);
+          parser.feed(Buffer.from(piece), 0, piece.length);
+          while (parser.read() > 0);
           t.true(parser.held() <= sent);
         }
       } catch (error) {

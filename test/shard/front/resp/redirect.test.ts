@@ -3,6 +3,7 @@ import { epoch, mapVersion, revision, shardId, slot, term } from "../../../../co
 import { indexTopology, type Member } from "../../../../core/topology.ts";
 import { redirect, type Place } from "../../../../shard/front/resp/redirect.ts";
 import type { Standing } from "../../../../shard/route.ts";
+import { usualSettings } from "../../../../core/settings.ts";
 
 const member = (pod: string, shard: number): Member => ({
   ...{ pod, incarnation: "1", home: "writer", shard: shardId(shard), state: "serving", node: "", zone: "" },
@@ -10,7 +11,7 @@ const member = (pod: string, shard: number): Member => ({
 });
 const index = indexTopology({
   ...{ clusterId: "id", cluster: "default/demo", term: term(1), revision: revision(1) },
-  ...{ mapVersion: mapVersion(1), lagMsMax: 1_000 },
+  ...{ mapVersion: mapVersion(1), lagMsMax: 1_000, settings: usualSettings },
   shards: [
     {
       ...{ id: shardId(0), epoch: epoch(1), owner: { pod: "w0", incarnation: "1" } },

@@ -1,0 +1,66 @@
+import type { Epoch, Version } from "../core/ids.ts";
+import { journalBatchBytesMax } from "../core/limits.ts";
+import type { Operation } from "../core/record.ts";
+import type { Batch } from "./log/log.ts";
+import { recordBytesMax, writeEpoch, writeRecord } from "./replication/recordEncoder.ts";
+
+/**
+ * The records that were made since they were last taken, as bytes: made once, for the log and for every reader. One
+ * process has one, since at most one writer at a time makes records in it.
+ */
+export type Journal = {
+  /** Adds the record of the next version; answers how many bytes it has. Key and value are copied. */
+  readonly add: (epoch: Epoch, version: Version, operation: Operation) => number;
+  /** Adds the record that an epoch begins. */
+  readonly begin: (epoch: Epoch, version: Version) => number;
+  readonly isEmpty: () => boolean;
+  /** Everything that was added since, in batches of at most `journalBatchBytesMax` bytes, unless a single record has more. */
+  readonly take: () => readonly Batch[];
+};
+
+export const createJournal = (): Journal => {
+  let batches: Batch[] = [];
+  let slab = Buffer.alloc(0);
+  /** Records lie from `start` to `at`; none where they are the same. */
+  let start = 0;
+  let at = 0;
+  let first: Version | null = null;
+  let last: Version | null = null;
+
+  const close = (): void => {
+    if (first !== null && last !== null) batches.push({ bytes: slab.subarray(start, at), first, last });
+    start = at;
+    first = null;
+  };
+  const room = (size: number): void => {
+    if (slab.length - at >= size) return;
+    close();
+    slab = Buffer.allocUnsafeSlow(Math.max(journalBatchBytesMax, size));
+    start = 0;
+    at = 0;
+  };
+  const added = (end: number, version: Version): number => {
+    const bytes = end - at;
+    at = end;
+    first ??= version;
+    last = version;
+    return bytes;
+  };
+  return {
+    add: (epoch, version, operation) => {
+      room(recordBytesMax(operation));
+      return added(writeRecord(slab, at, { epoch, version, operation }), version);
+    },
+    begin: (epoch, version) => {
+      room(recordBytesMax(null));
+      return added(writeEpoch(slab, at, { epoch, version }), version);
+    },
+    isEmpty: () => first === null && batches.length === 0,
+    take: () => {
+      close();
+      const taken = batches;
+      batches = [];
+      return taken;
+    },
+  };
+};

@@ -1,0 +1,26 @@
+import type { Cancel, Clock } from "../core/clock.ts";
+import { compactedBytesPerTurnMax } from "../core/limits.ts";
+import type { Store } from "./store/store.ts";
+
+const expireEveryMs = 50;
+const compactEveryMs = 50;
+
+/** Removes keys that have expired now and then, and a step in each turn of the event loop for as long as there are more. */
+export const keepExpiring = (clock: Clock, expire: () => { readonly isMore: boolean }): Cancel => {
+  const run = (): void => {
+    if (expire().isMore) clock.soon(run);
+  };
+  return clock.every(expireEveryMs, run);
+};
+
+/** Compacts what is held now and then, and a step in each turn of the event loop for as long as there is something to gain. */
+export const keepCompacting = (clock: Clock, store: () => Store | undefined): Cancel => {
+  let isCompacting = false;
+  const run = (): void => {
+    isCompacting = store()?.compact(compactedBytesPerTurnMax) ?? false;
+    if (isCompacting) clock.soon(run);
+  };
+  return clock.every(compactEveryMs, () => {
+    if (!isCompacting) run();
+  });
+};

@@ -1,0 +1,82 @@
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../core/clock.ts";
+import { EdisError, messageOf } from "../core/errors.ts";
+import { shardId, type ShardId } from "../core/ids.ts";
+import type { Logger } from "../core/logger.ts";
+import type { Held } from "./held.ts";
+import { emptyHolding } from "./holding.ts";
+import { systemDisk } from "./log/disk.ts";
+import type { Fsync, LogEvents } from "./log/log.ts";
+import { openLog } from "./log/open.ts";
+import type { Store } from "./store/store.ts";
+
+/** The folder on this process's volume: one shard's data below it, two while one takes the place of another. */
+export type Volume = {
+  /** The shard that was held here last; null where there is none. Rejects with `bad-argument` where the folder cannot be used. */
+  readonly found: () => Promise<ShardId | null>;
+  /**
+   * Reads what is there of a shard, or makes room for it. Rejects with `wrong-volume` where it is another cluster's, with
+   * `damaged` where it is not what was written.
+   */
+  readonly open: (shard: ShardId) => Promise<Held>;
+  /** The shard is held whole: what is there of others goes. */
+  readonly keepOnly: (shard: ShardId) => void;
+};
+
+export type VolumeOptions = {
+  readonly folder: string;
+  readonly clusterId: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly createStore: () => Store;
+  readonly fsync: () => Fsync;
+  readonly events: LogEvents;
+};
+
+const folderName = /^shard-(?<id>[0-9]+)$/;
+
+export const createVolume = (options: VolumeOptions): Volume => {
+  const { folder, clusterId, clock, logger, createStore, fsync, events } = options;
+  return {
+    found: async () => {
+      try {
+        await mkdir(folder, { recursive: true });
+        // The first one: where there are two, either is the shard's that is told soon, or is let go then.
+        return (await shardsIn(folder))[0] ?? null;
+      } catch (error) {
+        throw new EdisError(
+          "bad-argument",
+          `Cannot use ${folder} for data: ${messageOf(error)}; name a folder that can be written with EDIS_DATA`,
+          { cause: error },
+        );
+      }
+    },
+    open: async (shard) => {
+      const holding = emptyHolding(shard, createStore());
+      const log = await openLog({
+        ...{ disk: systemDisk, folder: join(folder, `shard-${shard}`), identity: { clusterId, shard } },
+        ...{ holding, fsync, clock, logger, events },
+      });
+      const { version, store } = holding;
+      logger.info({ shard, version, keys: store.keys() }, "read from the volume");
+      return { holding, log };
+    },
+    keepOnly: (shard) => {
+      removeOthers(folder, shard).catch((error: unknown) => {
+        logger.warn({ error }, "data of another shard cannot be removed");
+      });
+    },
+  };
+};
+
+const shardsIn = async (folder: string): Promise<readonly ShardId[]> =>
+  (await readdir(folder)).flatMap((name) => {
+    const id = folderName.exec(name)?.groups?.["id"];
+    return id === undefined ? [] : [shardId(Number(id))];
+  });
+
+const removeOthers = async (folder: string, kept: ShardId): Promise<void> => {
+  for (const shard of await shardsIn(folder))
+    if (shard !== kept) await rm(join(folder, `shard-${shard}`), { recursive: true });
+};
