@@ -5,11 +5,11 @@ import { systemClock } from "../core/clock.ts";
 import { epoch, shardId, version } from "../core/ids.ts";
 import { createLogger } from "../core/logger.ts";
 import { emptyHolding, type Holding } from "../shard/holding.ts";
+import { createJournal } from "../shard/journal.ts";
 import { systemDisk } from "../shard/log/disk.ts";
 import type { Fsync, Log } from "../shard/log/log.ts";
 import { usualLimits, type LogLimits } from "../shard/log/logLimits.ts";
 import { openLog } from "../shard/log/open.ts";
-import { createRecordEncoder } from "../shard/replication/recordEncoder.ts";
 import { createSegmentStore } from "../shard/store/segmentStore.ts";
 
 /**
@@ -44,7 +44,7 @@ const open = async (folder: string, mode: Fsync): Promise<Opened> => {
   return Object.assign(opened, { log });
 };
 
-const encoder = createRecordEncoder();
+const journal = createJournal();
 const writeKey = (target: Uint8Array, n: number): void => {
   for (let at = 15, rest = n; at >= 4; at--, rest = Math.floor(rest / 10)) target[at] = 48 + (rest % 10);
 };
@@ -52,19 +52,17 @@ const key = Buffer.from("key:000000000000");
 
 /** Applies and appends so many sets, as one writer's turn does. */
 const write = ({ holding, log }: Opened, count: number): void => {
+  holding.epoch = epoch(1);
+  holding.complete = true;
   for (let i = 0; i < count; i++) {
-    const first = version(holding.version + 1);
-    writeKey(key, first % keyCount);
+    holding.version = version(holding.version + 1);
+    writeKey(key, holding.version % keyCount);
     holding.store.set(key, value, null);
-    holding.version = first;
-    holding.epoch = epoch(1);
-    holding.complete = true;
-    const operation = { kind: "set", key, value, expiresAtMs: null } as const;
-    const bytes = encoder.encode({ epoch: epoch(1), version: first, operation });
-    holding.bytes += bytes.length;
-    log.append({ bytes, first, last: first });
+    holding.bytes += journal.add(holding.epoch, holding.version, operation);
   }
+  for (const batch of journal.take()) log.append(batch);
 };
+const operation = { kind: "set", key, value, expiresAtMs: null } as const;
 
 const cpuSeconds = (): number => {
   const { user, system } = process.cpuUsage();

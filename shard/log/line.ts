@@ -319,11 +319,13 @@ const refused = (state: State, segment: Segment, error: unknown): void => {
   }
   state.isFull = true;
   events.stuck(true);
+  // The flush may find it full again.
+  const isFull = (): boolean => state.isFull;
   const again = (): void => {
     clock.after(limits.retryMs, () => {
       state.isFull = false;
       flush(state);
-      if (!state.isFull) events.stuck(false);
+      events.stuck(isFull());
     });
   };
   // A part of a frame may have been written.
