@@ -281,6 +281,14 @@ const own = (state: State, { shard, epoch }: Extract<Duty, { kind: "own" }>): vo
   }
   const held = state.shelf.take(shard);
   if (held === null) return;
+  if (held.holding.epoch >= epoch) {
+    logger.error(
+      { shard, epoch, held: held.holding.epoch },
+      "holds a later epoch than it is named for: not activated",
+    );
+    state.shelf.put(held);
+    return;
+  }
   if (!held.holding.complete && held.log.newest() > 0) {
     state.shelf.empty(held);
     return;

@@ -31,13 +31,22 @@ export type OwnerPlan = {
 export const planOwner = (shard: Shard, context: OwnerContext): OwnerPlan => {
   const writer = context.sessions.get(writerPod(context.name, shard.id));
   if (writer === undefined || writer.report.leaving || isRef(shard.owner, writer)) return unchanged(shard);
-  if (shard.epoch === 0) return named(shard, writer);
+  if (shard.epoch === 0) return first(shard, context, writer);
   if (shard.phase.kind === "restoring" && isRef(shard.phase.target, writer)) {
     return restoring(shard, { ...context, writer, from: shard.phase.from });
   }
   const restart = { ...context, writer, from: "" };
   const own = placeIn(writer, shard);
   return own === null ? emptyHanded(shard, restart) : withData(shard, restart, own);
+};
+
+/**
+ * The first owner that is known of. Where pods hold something all the same, the record of their epochs was lost, or the
+ * shard was there before: its epochs go on from theirs.
+ */
+const first = (shard: Shard, { sessions }: OwnerContext, writer: Session): OwnerPlan => {
+  const held = [...sessions.values()].map((session) => placeIn(session, shard)?.epoch ?? 0);
+  return named({ ...shard, epoch: epoch(Math.max(0, ...held)) }, writer);
 };
 
 type Restart = OwnerContext & { readonly writer: Session; readonly from: string };
@@ -59,7 +68,8 @@ const restoring = (shard: Shard, restart: Restart): OwnerPlan => {
   const sources = sourcesOf(shard, restart);
   const source = sources.find(({ pod }) => pod === from);
   const own = placeIn(writer, shard);
-  const isFollowing = serving.kind === "reader" && serving.shard === shard.id && serving.state === "streaming";
+  const isFollowing =
+    serving.kind === "reader" && serving.shard === shard.id && serving.state === "streaming";
   // Where the source went away after the copy was whole, nobody may be known to hold more.
   const wanted = source === undefined ? sources : [source];
   if (own !== null && isFollowing && wanted.every(({ place }) => !isAfter(place, own)))
@@ -69,10 +79,16 @@ const restoring = (shard: Shard, restart: Restart): OwnerPlan => {
 };
 
 /** Waits for readers that have not said yet what they hold; null once that was long enough. */
-const waitFor = (shard: Shard, { readers, sessions, writer, leadingMs }: Restart, waitMs: number): OwnerPlan | null => {
+const waitFor = (
+  shard: Shard,
+  { readers, sessions, writer, leadingMs }: Restart,
+  waitMs: number,
+): OwnerPlan | null => {
   if (readers.every((pod) => hasSpoken(sessions.get(pod), shard))) return null;
   const waitedMs = Math.min(writer.ageMs, leadingMs);
-  return waitedMs < waitMs ? { ...unchanged(shard), againMs: Math.min(lookAgainMs, waitMs - waitedMs) } : null;
+  return waitedMs < waitMs
+    ? { ...unchanged(shard), againMs: Math.min(lookAgainMs, waitMs - waitedMs) }
+    : null;
 };
 
 const emptyHanded = (shard: Shard, restart: Restart): OwnerPlan => {

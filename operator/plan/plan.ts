@@ -95,7 +95,9 @@ const assigned = (
   const had = new Map(before.map(({ pod, shard }) => [pod, shard]));
   const changed = after.filter(({ pod, shard }) => had.get(pod) !== shard);
   if (changed.length === 0) return [];
-  const moved = changed.filter(({ pod }) => had.has(pod) && (sessions.get(pod)?.report.held ?? null) !== null);
+  const moved = changed.filter(
+    ({ pod }) => had.has(pod) && (sessions.get(pod)?.report.held ?? null) !== null,
+  );
   const who = several(changed.map(({ pod, shard }) => `${pod} to shard ${shard}`));
   const why = moved.length === 0 ? "" : ` (${moved.length} moved, so that all shards have as many)`;
   return [{ type: "Normal", reason: "ReadersAssigned", message: `Assigned ${who}${why}` }];

@@ -1,4 +1,6 @@
-import test from "ava";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import test, { type ExecutionContext } from "ava";
 import { connect, type Client } from "../../client/index.ts";
 import { systemClock } from "../../core/clock.ts";
 import { clusterYaml, isAlive, startLocalWorld, type LocalWorld } from "../support/localCluster.ts";
@@ -102,10 +104,37 @@ test.serial("a reader that is killed is started again and serves again", async (
   await world.ready(6);
 });
 
-test.serial("a writer that is killed comes back with all of its data, from its readers", async (t) => {
-  const keys = Array.from({ length: 2_000 }, (_, i) => `key:${i}`);
-  await client.batch(keys.map((key) => ({ kind: "set", key, value: `value of ${key}` })));
-  // What no reader holds yet dies with its writer: what has reached them is what must be back.
+/** Kills a writer; resolves once its next process owns the shard and all is Ready, to what was told meanwhile. */
+const killed = async (pod: string, shard: number): Promise<readonly string[]> => {
+  const from = world.events.length;
+  const epoch = world.cluster().shards[shard]?.epoch ?? 0;
+  process.kill(pidOf(pod), "SIGKILL");
+  await until("it owns the shard again", () => (world.cluster().shards[shard]?.epoch ?? 0) > epoch, 30_000);
+  await world.ready(6);
+  return reasons(from).filter((reason) => ["Restoring", "Restored", "DataLost"].includes(reason));
+};
+const written = async (): Promise<void> => {
+  const set = (key: string) => ({ kind: "set", key, value: `value of ${key}` }) as const;
+  await client.batch(Array.from({ length: 2_000 }, (_, i) => set(`key:${i}`)));
+};
+const checkWritten = async (t: ExecutionContext, by: Client): Promise<void> => {
+  for (let i = 0; i < 2_000; i++)
+    t.is(await by.getText(`key:${i}`, { consistency: "linearizable" }), `value of key:${i}`);
+};
+
+test.serial(
+  "a writer that is killed comes back with all that it had acknowledged, from its own volume",
+  async (t) => {
+    await written();
+    const { keys } = await client.report("demo-write-1");
+    t.deepEqual(await killed("demo-write-1", 1), []);
+    t.is((await client.report("demo-write-1")).keys, keys);
+    await checkWritten(t, client);
+  },
+);
+
+test.serial("a writer that comes back without its volume copies what its readers hold", async (t) => {
+  await written();
   await until("all readers hold all", async () => {
     const owner = await client.report("demo-write-1");
     const readers = await Promise.all(
@@ -113,21 +142,9 @@ test.serial("a writer that is killed comes back with all of its data, from its r
     );
     return readers.length === 2 && readers.every(Boolean);
   });
-  const from = world.events.length;
-  const before = world.cluster().shards[1];
-  const held = await client.report("demo-write-1");
-  process.kill(pidOf("demo-write-1"), "SIGKILL");
-  await until("it is restored", () => reasons(from).includes("Restored"), 30_000);
-  const tookMs = await world.ready(6);
-  t.log(`Ready again ${Math.round(tookMs)} ms after it was restored`);
-  t.deepEqual(
-    reasons(from).filter((reason) => ["Restoring", "Restored", "DataLost"].includes(reason)),
-    ["Restoring", "Restored"],
-  );
-  const after = world.cluster().shards[1];
-  t.is(after?.epoch, (before?.epoch ?? 0) + 1);
-  t.is((await client.report("demo-write-1")).keys, held.keys);
-  for (const key of keys) t.is(await client.getText(key, { consistency: "linearizable" }), `value of ${key}`);
+  rmSync(join(world.folder, "state/default/demo/data/demo-write-1"), { recursive: true });
+  t.deepEqual(await killed("demo-write-1", 1), ["Restoring", "Restored"]);
+  await checkWritten(t, client);
 });
 
 test.serial(
@@ -195,9 +212,12 @@ test.serial(
   },
 );
 
-test.serial("stopping ends all processes", async (t) => {
-  const small = await startLocalWorld(clusterYaml(1, 1));
+test.serial("stopping ends all processes; the next start has all that was written", async (t) => {
+  const small = await startLocalWorld(clusterYaml(1, 1), { keep: true });
   await small.ready(1);
+  const writing = await connect({ info: small.running.infoUrl });
+  await writing.set("kept", "over a stop");
+  writing.close();
   const pids = [...small.pods().values()].flatMap(({ pid }) => pid ?? []);
   t.is(pids.filter(isAlive).length, 2);
   const startMs = systemClock.nowMs();
@@ -206,4 +226,12 @@ test.serial("stopping ends all processes", async (t) => {
   t.log(`stopped in ${Math.round(tookMs)} ms`);
   t.true(tookMs < 5_000);
   t.deepEqual(pids.filter(isAlive), []);
+
+  const again = await startLocalWorld(clusterYaml(1, 1), { folder: small.folder });
+  ends.push(again.stop);
+  await again.ready(1);
+  const reading = await connect({ info: again.running.infoUrl });
+  ends.push(reading.close);
+  t.is(await reading.getText("kept"), "over a stop");
+  t.false(again.events.some(({ reason }) => reason === "DataLost"));
 });

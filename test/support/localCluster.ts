@@ -34,11 +34,22 @@ export type LocalWorld = {
   readonly stop: () => Promise<void>;
 };
 
+export type WorldOptions = {
+  readonly program?: string;
+  /** Of an earlier world that was kept. */
+  readonly folder?: string;
+  /** Its folder stays when it stops. */
+  readonly keep?: boolean;
+};
+
 export const startLocalWorld = async (
   content: string,
-  { program = shardMain }: { readonly program?: string } = {},
+  {
+    program = shardMain,
+    folder = mkdtempSync(join(tmpdir(), "edis-local-")),
+    keep = false,
+  }: WorldOptions = {},
 ): Promise<LocalWorld> => {
-  const folder = mkdtempSync(join(tmpdir(), "edis-local-"));
   const file = join(folder, "cluster.yaml");
   writeFileSync(file, content);
   const events: LocalEvent[] = [];
@@ -100,7 +111,7 @@ export const startLocalWorld = async (
     },
     stop: async () => {
       await running.stop();
-      rmSync(folder, { recursive: true, force: true });
+      if (!keep) rmSync(folder, { recursive: true, force: true });
     },
   };
 };

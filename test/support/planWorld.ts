@@ -40,11 +40,11 @@ export const owning = (shard: number, at: number): Serving => ({
 export const reading = (
   shard: number,
   state: "connecting" | "copying" | "streaming",
-  lagMs = 0,
+  ...[lagMs = 0, at = 1]: readonly [lagMs?: number, epoch?: number]
 ): Serving => ({
   kind: "reader",
   shard: shardId(shard),
-  epoch: epoch(1),
+  epoch: epoch(at),
   state,
   copied: 0,
   copyTotal: 0,

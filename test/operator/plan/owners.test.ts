@@ -42,6 +42,14 @@ test("an owner that starts again with its data gets a new epoch", (t) => {
   t.deepEqual(shardOf(next), [2, "second", { kind: "stable" }]);
 });
 
+test("where the record of a shard is lost, its epochs go on from what pods hold", (t) => {
+  const start = plan(observedOf(cluster)).ownership;
+  const reader8 = sessionOf("demo-read-0", { version: 8, serving: reading(0, "streaming", 0, 7) });
+  const writer = sessionOf("demo-write-0", { version: 8 });
+  const next = plan(observedOf(cluster, { ownership: start, sessions: [writer, reader8] }));
+  t.is(next.ownership.shards[0]?.epoch as number, 8);
+});
+
 test("an owner that comes back empty copies from the reader furthest ahead, and owns when it holds all of that", (t) => {
   const readers = [reader(0, 5), reader(1, 8)];
   const begun = planWith(owned(), { sessions: [sessionOf("demo-write-0", restarted), ...readers] });
