@@ -97,6 +97,8 @@ export const logHeldBytesMax = 64 * 1024 * 1024;
 export const logReserveBytesMax = 64 * 1024 * 1024;
 /** …or this share of a small volume. */
 export const logReserveShareMax = 0.05;
+/** Written to a log before it looks how much room there is: a quarter of the reserve. */
+export const logLookBytesMax = 16 * 1024 * 1024;
 /** Log that has to be replayed before a new snapshot is taken; as much as the store holds where that is more. */
 export const logBytesPerSnapshotMin = 64 * 1024 * 1024;
 /** Entries in one block of a snapshot: about half a millisecond of work. */

@@ -3,12 +3,13 @@ import type { Cancel, Clock } from "../../core/clock.ts";
 import { EdisError, messageOf } from "../../core/errors.ts";
 import { version, type Version } from "../../core/ids.ts";
 import { logBatchBytesMax } from "../../core/limits.ts";
-import { behind, isNoSpace, type Disk, type DiskFile } from "./disk.ts";
-import { encodeFrameHeader, encodeSegmentHeader, frameHeaderBytes, segmentFile } from "./layout.ts";
+import { behind, isNoSpace, type Disk } from "./disk.ts";
+import { encodeFrameHeader, encodeSegmentHeader, frameHeaderBytes } from "./layout.ts";
 import type { Batch, Fsync } from "./log.ts";
 import type { LogLimits } from "./logLimits.ts";
 import { addBatch, dropPieces, frameUp, type Frames, type Pending } from "./pending.ts";
 import { createSegment, noteFrame, segmentOf, type Segment } from "./segment.ts";
+import { createSpares, type Spares } from "./spares.ts";
 
 /**
  * A line of segments that follow one another, and what is appended to it. Records are written once per turn of the event
@@ -88,9 +89,7 @@ type State = {
   segments: Segment[];
   /** The last of `segments`, where it was begun by this process. */
   active: Segment | null;
-  spare: Spare | null;
-  opening: Promise<void> | null;
-  nextSequence: number;
+  readonly spares: Spares;
   checksum: number;
   readonly pending: Pending;
   newest: Version;
@@ -111,7 +110,6 @@ type State = {
   over: EdisError | null;
   cancelTick: Cancel;
 };
-type Spare = { readonly sequence: number; readonly path: string; readonly file: DiskFile };
 type Waiter = {
   readonly through: Version;
   readonly resolve: () => void;
@@ -140,10 +138,10 @@ export const createLine = (options: LineOptions, start: LineStart): Line => {
     },
     dropBefore: (keep) => dropBefore(state, keep),
     open: () => {
-      openSpare(state);
+      state.spares.open();
     },
     ready: async () => {
-      await state.opening;
+      await state.spares.settled();
       if (state.over !== null) throw state.over;
     },
     close: async () => {
@@ -160,9 +158,18 @@ export const createLine = (options: LineOptions, start: LineStart): Line => {
 
 const createState = (options: LineOptions, start: LineStart): State => {
   const { id, newest, nextSequence, checksum, isCommitted } = start;
+  const spares = createSpares({
+    ...{ ...options, line: id, nextSequence },
+    ready: () => {
+      flush(state);
+    },
+    failed: (error) => {
+      fail(state, "its next file could not be made", error);
+    },
+  });
   const state: State = {
-    ...{ options, id, segments: [...start.segments], active: null, spare: null, opening: null },
-    ...{ nextSequence, checksum, pending: { pieces: [], bytes: 0 }, isCommitted },
+    ...{ options, id, segments: [...start.segments], active: null, spares },
+    ...{ checksum, pending: { pieces: [], bytes: 0 }, isCommitted },
     ...{ newest, written: newest, synced: newest, durable: newest, said: newest },
     ...{ isFlushDue: false, isWriting: false, isFull: false, isClosing: false },
     ...{ syncingSinceMs: null, waiters: [], over: null },
@@ -224,7 +231,7 @@ const hold = (state: State, sinceMs: number): void => {
 };
 
 const confirm = (state: State, through: Version): void => {
-  if (!state.isCommitted || through <= state.durable) return;
+  if (state.over !== null || !state.isCommitted || through <= state.durable) return;
   state.durable = through;
   state.options.events.durable(through);
 };
@@ -275,7 +282,7 @@ const writeAside = (state: State, segment: Segment, { frames, chunks }: Writing)
     () => {
       state.isWriting = false;
       wrote(state, segment, frames);
-      if (state.over === null && state.options.fsync() !== "always") confirm(state, state.written);
+      if (state.options.fsync() !== "always") confirm(state, state.written);
       flush(state);
     },
     (error: unknown) => {
@@ -312,11 +319,13 @@ const refused = (state: State, segment: Segment, error: unknown): void => {
   }
   state.isFull = true;
   events.stuck(true);
+  // The flush may find it full again.
+  const isFull = (): boolean => state.isFull;
   const again = (): void => {
     clock.after(limits.retryMs, () => {
       state.isFull = false;
       flush(state);
-      if (!state.isFull) events.stuck(false);
+      events.stuck(isFull());
     });
   };
   // A part of a frame may have been written.
@@ -325,51 +334,19 @@ const refused = (state: State, segment: Segment, error: unknown): void => {
 
 /** The segment to write to; null as long as there is no file. */
 const activeSegment = (state: State): Segment | null => {
-  const { active, spare, options, pending } = state;
-  if (active !== null && (spare === null || active.bytes < options.limits.segmentBytes)) return active;
+  const { active, spares, options, pending } = state;
+  if (active !== null && (!spares.isReady() || active.bytes < options.limits.segmentBytes)) return active;
+  const spare = spares.take();
   if (spare === null) return null;
   const first = pending.pieces[0]?.first ?? version(state.written + 1);
   const { sequence, path, file } = spare;
   const segment = createSegment({ line: state.id, sequence, first, checksum: state.checksum }, path, file);
   state.active = segment;
   state.segments.push(segment);
-  state.spare = null;
   // Whatever the mode: a segment that was left is synced.
   if (active !== null && state.syncingSinceMs === null) startSync(state);
-  openSpare(state);
   options.events.moved();
   return segment;
-};
-
-/** Opens the next file before it is needed, so that nothing waits for it. */
-const openSpare = (state: State): void => {
-  if (state.opening !== null || state.over !== null) return;
-  const { clock, limits } = state.options;
-  state.opening = makeSpare(state).then(
-    (spare) => {
-      state.opening = null;
-      state.spare = spare;
-      flush(state);
-    },
-    (error: unknown) => {
-      state.opening = null;
-      if (!isNoSpace(error)) fail(state, "its next file could not be made", error);
-      else
-        clock.after(limits.retryMs, () => {
-          openSpare(state);
-        });
-    },
-  );
-};
-
-const makeSpare = async (state: State): Promise<Spare> => {
-  const { disk, folder } = state.options;
-  const sequence = state.nextSequence;
-  const path = `${folder}/${segmentFile({ line: state.id, sequence })}`;
-  const file = await disk.open(path, "create");
-  await disk.syncFolder(folder);
-  state.nextSequence++;
-  return { sequence, path, file };
 };
 
 const startSync = (state: State): void => {
@@ -438,11 +415,11 @@ const dropBefore = (state: State, keep: Version): readonly Segment[] => {
   return state.segments.splice(0, count);
 };
 
-const extentOf = ({ id, segments, nextSequence, spare, written, checksum }: State): Extent => {
+const extentOf = ({ id, segments, spares, written, checksum }: State): Extent => {
   const [first] = segments;
   const last = segments.at(-1);
   if (first === undefined || last === undefined) {
-    const sequence = spare?.sequence ?? nextSequence;
+    const sequence = spares.next();
     return { line: id, first: sequence, last: sequence - 1, version: version(written + 1), checksum };
   }
   return {
@@ -473,8 +450,8 @@ const giveUp = (state: State, error: EdisError): void => {
 
 const leave = async (state: State): Promise<readonly string[]> => {
   if (state.over === null) giveUp(state, new EdisError("closed", "Cannot use the log: it was closed"));
-  await state.opening;
-  const files = [...state.segments, ...(state.spare === null ? [] : [state.spare])];
+  const spare = await state.spares.leave();
+  const files = [...state.segments, ...(spare === null ? [] : [spare])];
   await Promise.all(files.map(({ file }) => file.close()));
   return files.map(({ path }) => path);
 };

@@ -12,6 +12,8 @@ export type LogLimits = {
   readonly heldMs: number;
   readonly syncEveryMs: number;
   readonly reserveBytes: number;
+  /** Written before the room is looked at again; after a quarter of a second it is in any case. */
+  readonly lookEveryBytes: number;
   readonly retryMs: number;
   /** Log behind a snapshot before the next one is taken. */
   readonly snapshotEveryBytes: number;
@@ -29,6 +31,7 @@ export const usualLimits: LogLimits = {
   heldMs: 1_000,
   syncEveryMs: 1_000,
   reserveBytes: limits.logReserveBytesMax,
+  lookEveryBytes: limits.logLookBytesMax,
   retryMs: 200,
   snapshotEveryBytes: limits.logBytesPerSnapshotMin,
   blockBytes: limits.snapshotBlockBytesMax,

@@ -127,8 +127,7 @@ type State = {
 const assemble = (options: LogOptions, setting: Setting, found: Found): State => {
   const { events, identity, holding } = options;
   const { manifest, recovered } = found;
-  const { reserveBytes } = setting.limits;
-  const room = createRoom({ ...setting, reserveBytes, changed: events.room });
+  const room = createRoom({ ...setting, changed: events.room });
   const { segments, nextSequence, checksum } = recovered;
   const { version: newest } = holding;
   const line = createLine(

@@ -1,5 +1,5 @@
 import { check } from "../../core/check.ts";
-import { messageOf } from "../../core/errors.ts";
+import { messageOf, type EdisError } from "../../core/errors.ts";
 import { epoch, version } from "../../core/ids.ts";
 import type { Holding } from "../holding.ts";
 import { damaged, isDamaged, type Flaw } from "./damage.ts";
@@ -60,7 +60,7 @@ export const recover = async (setting: Setting, manifest: Manifest, holding: Hol
       snapshots: sound,
       bytesBehind: replay.bytes,
       isWhole: names.includes(manifestName) && candidates.slice(replay.kept).every(({ size }) => size === 0),
-      tidy: () => tidy(setting, { kept, sound, tail: candidates.slice(replay.kept), quarantine }),
+      tidy: () => tidy(setting, { manifest, kept, sound, tail: candidates.slice(replay.kept), quarantine }),
     };
   } catch (error) {
     await Promise.all(candidates.map(({ segment }) => segment.file.close()));
@@ -106,7 +106,7 @@ const loadBase = async (
   { snapshots, segments }: Manifest,
   holding: Holding,
 ): Promise<SnapshotInfo | null> => {
-  let failure: unknown = null;
+  let failure: EdisError | null = null;
   for (const info of snapshots) {
     try {
       const at = { folder, sequence: info.sequence };
@@ -228,7 +228,7 @@ const cut = async ({ logger }: Setting, { candidates, at, flaw, quarantine }: Lo
   const last = candidates[at];
   if (flaw === null || last === undefined) return at;
   const { segment, name, size } = last;
-  if (segment.last < segment.first) return at;
+  if (segment.bytes <= layout.segmentHeaderBytes) return at;
   if (size > segment.bytes)
     try {
       const part = { name, file: segment.file, from: segment.bytes, to: size };
@@ -241,13 +241,17 @@ const cut = async ({ logger }: Setting, { candidates, at, flaw, quarantine }: Lo
 };
 
 type Remains = {
+  readonly manifest: Manifest;
   readonly kept: readonly Segment[];
   readonly sound: readonly SnapshotInfo[];
   readonly tail: readonly Candidate[];
   readonly quarantine: Quarantine;
 };
 
-const tidy = async ({ disk, folder }: Setting, { kept, sound, tail, quarantine }: Remains): Promise<void> => {
+const tidy = async (
+  { disk, folder }: Setting,
+  { manifest, kept, sound, tail, quarantine }: Remains,
+): Promise<void> => {
   for (const { segment, name, size } of tail) {
     await segment.file.close();
     if (size === 0) await disk.remove(segment.path);
@@ -258,8 +262,12 @@ const tidy = async ({ disk, folder }: Setting, { kept, sound, tail, quarantine }
     ...sound.map(({ sequence }) => `${folder}/${layout.snapshotFile(sequence)}`),
   ]);
   for (const name of await disk.list(folder)) {
-    const isOurs = layout.parseSegmentFile(name) !== null || layout.parseSnapshotFile(name) !== null;
-    if (isOurs && !belongs.has(`${folder}/${name}`)) await disk.remove(`${folder}/${name}`);
+    const snapshot = layout.parseSnapshotFile(name);
+    const isOurs = layout.parseSegmentFile(name) !== null || snapshot !== null;
+    if (!isOurs || belongs.has(`${folder}/${name}`)) continue;
+    const damagedOne = manifest.snapshots.find(({ sequence }) => sequence === snapshot);
+    if (damagedOne === undefined) await disk.remove(`${folder}/${name}`);
+    else await quarantine.keepFile(name, damagedOne.bytes);
   }
   await disk.syncFolder(folder);
 };

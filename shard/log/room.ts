@@ -3,6 +3,7 @@ import { messageOf } from "../../core/errors.ts";
 import { logReserveShareMax } from "../../core/limits.ts";
 import type { Logger } from "../../core/logger.ts";
 import type { Disk } from "./disk.ts";
+import type { LogLimits } from "./logLimits.ts";
 
 /** Watches whether a volume has room for more: looks now and then while something is written, and goes on looking while it is full. */
 export type Room = {
@@ -21,17 +22,16 @@ export type RoomOptions = {
   readonly folder: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly reserveBytes: number;
+  readonly limits: LogLimits;
   readonly changed: (isThere: boolean) => void;
 };
 
 const lookEveryMs = 250;
-const lookEveryBytes = 16 * 1024 * 1024;
 /** So that it does not come and go with each segment. */
 const againShare = 1.25;
 
 export const createRoom = (options: RoomOptions): Room => {
-  const { clock, changed, logger, folder } = options;
+  const { clock, changed, logger, folder, limits } = options;
   let isThere = true;
   let isShort = false;
   let isStuck = false;
@@ -76,7 +76,7 @@ export const createRoom = (options: RoomOptions): Room => {
     isThere: () => isThere,
     wrote: (count) => {
       bytes += count;
-      if (bytes >= lookEveryBytes || clock.nowMs() - lookedAtMs >= lookEveryMs) look();
+      if (bytes >= limits.lookEveryBytes || clock.nowMs() - lookedAtMs >= lookEveryMs) look();
     },
     look,
     stuck: (is) => {
@@ -97,8 +97,8 @@ export const createRoom = (options: RoomOptions): Room => {
 const left = async ({
   disk,
   folder,
-  reserveBytes,
+  limits,
 }: RoomOptions): Promise<{ readonly free: number; readonly reserve: number }> => {
   const { free, total } = await disk.space(folder);
-  return { free, reserve: Math.min(reserveBytes, total * logReserveShareMax) };
+  return { free, reserve: Math.min(limits.reserveBytes, total * logReserveShareMax) };
 };

@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/require-await -- everything here is asynchronous as on a real disk */
 import { behind, type Disk, type DiskFile, type Space } from "../../shard/log/disk.ts";
 
 /**

@@ -91,8 +91,7 @@ const freshProgress = (): Progress => ({
 const check = async (
   t: ExecutionContext,
   disk: MemoryDisk,
-  progress: Progress,
-  what: string,
+  { what, ...progress }: Progress & { readonly what: string },
 ): Promise<void> => {
   const { holding, log } = await openRig({ disk });
   const found = contentsOf(holding);
@@ -129,7 +128,7 @@ for (const mode of ["always", "everysec", "never"] as const) {
       const progress = freshProgress();
       disk.stopAt(stop);
       await t.notThrowsAsync(tell(disk, mode, progress).catch(() => undefined));
-      await check(t, disk.restarted(), progress, `stopped at ${stop}`);
+      await check(t, disk.restarted(), { ...progress, what: `stopped at ${stop}` });
     }
   });
 }
@@ -143,7 +142,10 @@ test("a loss of power at any operation loses nothing that was durable: always", 
     disk.stopAt(stop);
     await tell(disk, "always", progress).catch(() => undefined);
     for (let i = 0; i < 6; i++)
-      await check(t, disk.afterPowerLoss(random), progress, `power lost at ${stop}, chance ${i}`);
+      await check(t, disk.afterPowerLoss(random), {
+        ...progress,
+        what: `power lost at ${stop}, chance ${i}`,
+      });
   }
 });
 
@@ -157,11 +159,9 @@ test("a loss of power leaves a state that there was: everysec", async (t) => {
     await tell(disk, "everysec", progress).catch(() => undefined);
     const isFinished = progress.copy === "finished";
     for (let i = 0; i < 6; i++)
-      await check(
-        t,
-        disk.afterPowerLoss(random),
-        { ...progress, durable: version(isFinished ? 100 : 0) },
-        `power lost at ${stop}, chance ${i}`,
-      );
+      await check(t, disk.afterPowerLoss(random), {
+        ...{ ...progress, durable: version(isFinished ? 100 : 0) },
+        what: `power lost at ${stop}, chance ${i}`,
+      });
   }
 });

@@ -76,7 +76,7 @@ test("a bit flipped anywhere in files that were closed is repaired or refused", 
 });
 
 test("a bit flipped anywhere in files of a killed process loses at most what nothing said was synced", async (t) => {
-  const story = await tell(async () => undefined);
+  const story = await tell(() => Promise.resolve());
   const beforeLast = [...story.states.keys()].at(-2) ?? 0;
   for (const [path, bytes] of story.disk.files()) {
     for (let at = 0; at < bytes.length; at++) {
@@ -87,7 +87,7 @@ test("a bit flipped anywhere in files of a killed process loses at most what not
 });
 
 test("a log cut at any byte of its last segments is recovered up to there", async (t) => {
-  const story = await tell(async () => undefined);
+  const story = await tell(() => Promise.resolve());
   const segments = [...story.disk.files()].filter(
     ([path, { length }]) => path.endsWith(".log") && length > 0,
   );
@@ -114,7 +114,7 @@ test("a log that was closed and then cut is refused", async (t) => {
 });
 
 test("a file that is missing is refused, or done without", async (t) => {
-  const story = await tell(async () => undefined);
+  const story = await tell(() => Promise.resolve());
   for (const path of story.disk.files().keys()) {
     const without = new Map(story.disk.files());
     if ((without.get(path)?.length ?? 0) === 0) continue;
@@ -125,7 +125,7 @@ test("a file that is missing is refused, or done without", async (t) => {
 });
 
 test("the torn end is kept aside", async (t) => {
-  const story = await tell(async () => undefined);
+  const story = await tell(() => Promise.resolve());
   const segments = [...story.disk.files()].filter(
     ([path, { length }]) => path.endsWith(".log") && length > 0,
   );
