@@ -50,15 +50,30 @@ export const createCopy = (options: CopyOptions): Copy => {
   const state: State = { ...options, sequence: at.sequence, writer, phase: "open" };
   return {
     line,
-    add: async (entries) => {
-      const sink = await writer;
-      if (state.phase !== "open") throw givenUp();
-      sink.add(entries, countEntries(entries));
-      await sink.taken();
-    },
-    finish: () => finish(state),
+    add: (entries) => said(state, () => add(state, entries)),
+    finish: () => said(state, () => finish(state)),
     abort: () => abort(state),
   };
+};
+
+/** Lets the outside world hear what a disk says with a code. */
+const said = async ({ setting }: State, work: () => Promise<void>): Promise<void> => {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof EdisError) throw error;
+    const code = isNoSpace(error) ? "disk-full" : "disk-failed";
+    throw new EdisError(code, `Cannot keep the copy in ${setting.folder}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+};
+
+const add = async (state: State, entries: Uint8Array): Promise<void> => {
+  const sink = await state.writer;
+  if (state.phase !== "open") throw givenUp();
+  sink.add(entries, countEntries(entries));
+  await sink.taken();
 };
 
 const cursor = createRecordCursor();

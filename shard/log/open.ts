@@ -206,12 +206,16 @@ const createLog = (state: State): Log => {
 
 const close = async ({ snapshots, copy, catalog, room }: State): Promise<void> => {
   snapshots.pause();
-  // What was here before the copy is what a restart finds.
-  await copy?.abort();
-  await snapshots.idle();
-  room.stop();
-  await catalog.line.close();
-  await catalog.commit();
+  try {
+    // What was here before the copy is what a restart finds.
+    await copy?.abort();
+    await catalog.line.close();
+    await catalog.commit();
+  } finally {
+    // A snapshot may have waited for the line.
+    await snapshots.idle();
+    room.stop();
+  }
 };
 
 const beginCopy = (state: State, place: CopyPlace): Copy => {

@@ -52,7 +52,8 @@ export const recover = async (setting: Setting, manifest: Manifest, holding: Hol
     const older = base === null ? [] : manifest.snapshots.slice(manifest.snapshots.indexOf(base) + 1);
     // It has just been read.
     const sound = base === null ? [] : [{ ...base, verified: true }, ...older];
-    holding.complete = base !== null || holding.version > 0;
+    // Nothing at no place is no copy of a shard, though somebody wrote that down.
+    holding.complete = holding.version > 0;
     return {
       segments: kept,
       nextSequence: (kept.at(-1)?.sequence ?? manifest.segments.first - 1) + 1,

@@ -142,3 +142,15 @@ test("another's volume is not touched", async (t) => {
   t.is(disk.operations(), before);
   t.is(foreign.operations(), 0);
 });
+
+test("a log that is closed on a full disk says so, and does not wait for a snapshot", async (t) => {
+  const disk = createMemoryDisk();
+  const rig = await openRig({ disk });
+  rig.write(set("a", "1"));
+  await durable(rig);
+  disk.fault = ({ kind, path }) => (kind === "write" && path.endsWith(".log") ? noSpace() : null);
+  rig.write(set("b", "2"));
+  const snapshot = rig.log.snapshot();
+  await Promise.all([t.throwsAsync(snapshot), t.throwsAsync(rig.log.close(), { code: "disk-full" })]);
+  t.deepEqual(snapshotsOn(disk), []);
+});
