@@ -26,7 +26,9 @@ type Figures = { readonly rate: number; readonly cpu: number };
 
 /** Processor time of a process so far, in microseconds: ticks of 10 ms. */
 const cpuOf = (pid: number): number => {
-  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /, "").split(" ");
+  const fields = readFileSync(`/proc/${pid}/stat`, "latin1")
+    .replace(/^.*\) /, "")
+    .split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 };
 
@@ -78,8 +80,7 @@ const compare = async (targets: readonly Target[]): Promise<void> => {
     for (const what of ["set", "get"]) {
       const figures = targets.map((): Figures[] => []);
       for (let round = 0; round < Number(rounds); round++)
-        for (const [i, target] of targets.entries())
-          figures[i]?.push(await measure(target, what, pipeline));
+        for (const [i, target] of targets.entries()) figures[i]?.push(await measure(target, what, pipeline));
       const [ours = [], theirs = []] = figures;
       const ratios = ours.map(({ rate }, i) => rate / (theirs[i]?.rate ?? NaN));
       const shown = targets.map(({ name }, i) => {
