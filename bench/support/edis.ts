@@ -4,7 +4,7 @@ import { specSchema } from "../../operator/schema.ts";
 import { startLocalWorld, type LocalWorld } from "../../test/support/localCluster.ts";
 import { until } from "../../test/support/net.ts";
 import { ask, firstAnswerMs } from "./ask.ts";
-import { ageMs } from "./process.ts";
+import { ageMs, removeAtExit } from "./process.ts";
 import type { BenchServer, Durability } from "./servers.ts";
 
 /** The bundle, as users run it. */
@@ -18,9 +18,11 @@ export const hasLog = hasDurability && existsSync(new URL("../../shard/log/open.
 /** A local cluster of one writer, and as many readers as are added. The operator runs in this process. */
 export const startEdis = async (durability: Durability): Promise<BenchServer> => {
   const world = await startLocalWorld(clusterFile(0, durability), { program });
+  removeAtExit(world.folder);
   await world.ready(0);
   let readers = 0;
   let port = await portOf(world, "demo-write-0");
+  await checkMode(port, durability);
   const pid = (pod: string): number => world.pods().get(pod)?.pid ?? 0;
   return {
     name: "edis",
@@ -40,12 +42,11 @@ export const startEdis = async (durability: Durability): Promise<BenchServer> =>
       };
     },
     snapshot: async () => {
+      const isIdle = async (): Promise<boolean> =>
+        (await ask(port, ["INFO", "persistence"])).includes("rdb_bgsave_in_progress:0");
+      await until("no snapshot is written", isIdle, readyMsMax);
       await ask(port, ["BGSAVE"]);
-      await until(
-        "the snapshot is written",
-        async () => (await ask(port, ["INFO", "persistence"])).includes("rdb_bgsave_in_progress:0"),
-        readyMsMax,
-      );
+      await until("the snapshot is written", isIdle, readyMsMax);
     },
     restart: async (key) => {
       const before = pid("demo-write-0");
@@ -69,6 +70,14 @@ spec:
   writers: 1
   readers: ${readers}
 ${hasDurability ? `  durability: { fsync: ${durability === "none" ? "never" : durability} }\n` : ""}`;
+
+/** So that no figure stands under another mode's name. */
+const checkMode = async (port: number, durability: Durability): Promise<void> => {
+  const wanted = durability === "none" ? "no" : durability;
+  const said = await ask(port, ["CONFIG", "GET", "appendfsync"]);
+  if (!said.includes(`\r\n${wanted}\r\n`))
+    throw new Error(`Cannot measure ${durability}: the server says ${JSON.stringify(said)}`);
+};
 
 type Members = {
   readonly clusters: readonly {

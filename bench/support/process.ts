@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 
 /** What Linux tells of a process, and children that do not outlive this one. */
@@ -34,9 +34,16 @@ export const residentBytes = (pid: number): number => statusBytes(pid, "VmRSS");
 export const peakBytes = (pid: number): number => statusBytes(pid, "VmHWM");
 
 const children = new Set<ChildProcess>();
+const folders = new Set<string>();
 process.on("exit", () => {
   for (const child of children) child.kill("SIGKILL");
+  // Those that are still there were left in the middle of something; what was just ended may still write there.
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 });
+/** Goes with this process at the latest. */
+export const removeAtExit = (folder: string): void => {
+  folders.add(folder);
+};
 process.on("SIGINT", () => process.exit(130));
 process.on("SIGTERM", () => process.exit(143));
 

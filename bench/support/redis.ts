@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "../../test/support/net.ts";
 import { ask, firstAnswerMs, isAnswering } from "./ask.ts";
-import { ageMs, freePort, startChild } from "./process.ts";
+import { ageMs, freePort, removeAtExit, startChild } from "./process.ts";
 import type { BenchServer, Durability, Reader, ServerName } from "./servers.ts";
 
 export type RedisOptions = {
@@ -24,6 +24,7 @@ export const startRedis = async ({
   settings = [],
 }: RedisOptions): Promise<BenchServer> => {
   const folder = mkdtempSync(join(tmpdir(), `edis-bench-${name}-`));
+  removeAtExit(folder);
   const log = durability === "none" ? ["no"] : ["yes", "--appendfsync", durability];
   const start = async (more: readonly string[], subfolder: string): Promise<Started> => {
     const port = await freePort();

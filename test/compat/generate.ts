@@ -1,3 +1,4 @@
+import { valueBytesMax } from "../../core/limits.ts";
 import type { Random } from "../support/random.ts";
 
 /** Random command sequences from a seed: all keys share a slot, and values are those at which behaviour turns. */
@@ -80,7 +81,7 @@ const makers: Readonly<Record<string, Make>> = {
   strlen: (r) => [key(r)],
   getrange: (r) => [key(r), r.pick(offsets), r.pick(offsets)],
   substr: (r) => [key(r), r.pick(offsets), r.pick(offsets)],
-  setrange: (r) => [key(r), r.pick([...offsets, "1048576", "1048575"]), value(r)],
+  setrange: (r) => [key(r), r.pick([...offsets, "1048576", String(valueBytesMax)]), value(r)],
   incr: (r) => [key(r)],
   decr: (r) => [key(r)],
   incrby: (r) => [key(r), r.pick(integers)],

@@ -6,6 +6,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { valueBytesMax } from "../../core/limits.ts";
 import { shardOwnedBy, startTestInfo } from "../support/shardInfo.ts";
 import { addressOf } from "../support/shardPair.ts";
 import { startShardProcess } from "../support/shardProcess.ts";
@@ -27,8 +28,8 @@ const freePort = async (): Promise<number> => {
 
 const startRedis = async (): Promise<{ readonly port: number; readonly child: ChildProcess }> => {
   const port = await freePort();
-  const settings = ["--port", `${port}`, "--save", "", "--appendonly", "no", "--proto-max-bulk-len", "1mb"];
-  const child = spawn("redis-server", settings, { stdio: "ignore" });
+  const settings = ["--port", `${port}`, "--save", "", "--appendonly", "no", "--proto-max-bulk-len"];
+  const child = spawn("redis-server", [...settings, `${valueBytesMax}`], { stdio: "ignore" });
   child.on("error", () => {
     console.error("redis-server is missing. Debian: apt-get install redis-server");
     process.exit(1);

@@ -1,5 +1,7 @@
 import test from "ava";
+import { readdirSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { commands } from "../../shard/front/resp/commands/table.ts";
 import { randomFrom, type Random } from "../support/random.ts";
 import { encodeCommand, respClient, type RespClient } from "../support/respClient.ts";
@@ -33,6 +35,26 @@ test.serial("what is written at the owner is read at the reader, after READONLY"
   t.deepEqual(await ask(reader, ["FLUSHALL"]), [
     "-READONLY You can't write against a read only replica.\r\n",
   ]);
+});
+
+test.serial("BGSAVE writes a snapshot, at an owner and at a reader", async (t) => {
+  for (const [client, { data }] of [
+    [owner, pair.writer],
+    [reader, pair.reader],
+  ] as const) {
+    const snapshots = (): number =>
+      readdirSync(join(data, "shard-0")).filter((name) => name.endsWith(".snap")).length;
+    const before = snapshots();
+    t.deepEqual(await ask(client, ["BGSAVE", "SOON"], ["BGSAVE"]), [
+      "-ERR syntax error\r\n",
+      "+Background saving started\r\n",
+    ]);
+    await until("it is written", async () => {
+      const [info = ""] = await ask(client, ["INFO", "persistence"]);
+      return info.includes("rdb_bgsave_in_progress:0");
+    });
+    t.is(snapshots(), Math.min(2, before + 1));
+  }
 });
 
 test.serial("keys of several slots are refused, and so is their transaction", async (t) => {

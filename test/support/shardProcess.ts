@@ -10,6 +10,8 @@ import { testCluster } from "./shardInfo.ts";
 export type ShardProcess = {
   readonly pod: string;
   readonly child: ChildProcess;
+  /** Its volume; of each shard a folder. */
+  readonly data: string;
   readonly log: () => string;
   readonly signal: (signal: NodeJS.Signals) => void;
   /** Exit code, null after a signal that it did not handle. */
@@ -29,6 +31,7 @@ export const startShardProcess = (options: {
 }): ShardProcess => {
   const { role, pod, info, token = testCluster.token, env = {}, nodeArguments = [] } = options;
   const folder = mkdtempSync(join(tmpdir(), "edis-shard-"));
+  const data = join(folder, "data");
   const tokenFile = join(folder, "token");
   writeFileSync(tokenFile, token);
   const child = spawn(process.execPath, [...nodeArguments, main], {
@@ -45,7 +48,7 @@ export const startShardProcess = (options: {
       EDIS_REPLICATION_PORT: "0",
       EDIS_HTTP_PORT: "0",
       EDIS_RESP_PORT: "0",
-      EDIS_DATA: join(folder, "data"),
+      EDIS_DATA: data,
       EDIS_DRAIN_MS: "100",
       ...env,
     },
@@ -61,6 +64,7 @@ export const startShardProcess = (options: {
   return {
     pod,
     child,
+    data,
     log: () => log,
     signal: (signal) => {
       child.kill(signal);

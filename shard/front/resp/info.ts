@@ -38,7 +38,12 @@ const sections = (call: Call): Readonly<Record<string, Section>> => {
       blocked_clients: [...server.sessions.values()].filter(({ pending }) => pending !== null).length,
     },
     Memory: memory(call),
-    Persistence: { loading: 0, async_loading: 0, rdb_bgsave_in_progress: 0, aof_enabled: 1 },
+    Persistence: {
+      loading: 0,
+      async_loading: 0,
+      rdb_bgsave_in_progress: server.roles.held()?.log.figures().isSnapshotting === true ? 1 : 0,
+      aof_enabled: 1,
+    },
     Stats: stats(call),
     Replication: replication(call, report),
     CPU: cpu(),

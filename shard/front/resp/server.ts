@@ -55,7 +55,7 @@ export type RespOptions = {
 /** What commands see of the process. */
 export type Server = Pick<
   RespOptions,
-  "clock" | "random" | "self" | "clusterId" | "topology" | "report" | "roles" | "processCounters"
+  "clock" | "random" | "logger" | "self" | "clusterId" | "topology" | "report" | "roles" | "processCounters"
 > & {
   readonly execute: (batch: Batch) => void;
   /** Null where this process serves the slot, for a client that has (not) said READONLY; else the error that says who does. */

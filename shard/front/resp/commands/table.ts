@@ -7,12 +7,13 @@ import { expiries } from "./expiries.ts";
 import { keys } from "./keys.ts";
 import { keyspace } from "./keyspace.ts";
 import { memory } from "./memory.ts";
+import { persistence } from "./persistence.ts";
 import { commandOf, server } from "./server.ts";
 import { strings } from "./strings.ts";
 import { transactions } from "./transactions.ts";
 
 const families = [
-  ...[connection, transactions, strings, counters, bits, keys, expiries, keyspace, server],
+  ...[connection, transactions, strings, counters, bits, keys, expiries, keyspace, server, persistence],
   [cluster, memory, commandOf(() => commands)],
 ];
 
