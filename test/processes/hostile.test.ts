@@ -5,10 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { connect } from "../../client/index.ts";
-import { attack, type Attack } from "../support/hostile.ts";
+import { attack, type Attack, type Outcome } from "../support/hostile.ts";
+import { attackResp } from "../support/hostileResp.ts";
 import { until } from "../support/net.ts";
 
-// How many frames each port gets. EDIS_HOSTILE_FRAMES=100000 is the long run; its figures stand in docs/guarantees.md.
+// How many frames or commands each of nine doors gets. EDIS_HOSTILE_FRAMES=115000 is the long run, a million in all; its figures stand in docs/guarantees.md.
 const frames = Number(process.env["EDIS_HOSTILE_FRAMES"] ?? "1000");
 const heapMb = 128;
 
@@ -18,11 +19,16 @@ type Member = {
   readonly pod: string;
   readonly incarnation: string;
   readonly state: string;
-  readonly address: { readonly client: number; readonly replication: number; readonly http: number };
+  readonly address: {
+    readonly client: number;
+    readonly replication: number;
+    readonly http: number;
+    readonly resp: number;
+  };
 };
 
 test("hostile frames at every port close connections and never a process", async (t) => {
-  t.timeout(20 * 60_000);
+  t.timeout(40 * 60_000);
   const { infoPort, httpPort, token } = await localCluster(t);
   const topology = async (): Promise<Cluster> => {
     const page = (await (await fetch(`http://127.0.0.1:${httpPort}/topology`)).json()) as Page;
@@ -51,8 +57,16 @@ test("hostile frames at every port close connections and never a process", async
     ["info, as a shard", { url: url(infoPort), as: as("reader", before.clusterId, token) }],
     ["info, before a hello", { url: url(infoPort), as: null }],
   ];
-  for (const [i, [name, target]] of ports.entries()) {
-    const outcome = await attack({ ...target, frames, seed: 1000 + i });
+  const doors: [string, (seed: number) => Promise<Outcome>][] = [
+    ["writer's RESP port", (seed) => attackResp(writer.address.resp, { inputs: frames, seed })],
+    ["reader's RESP port", (seed) => attackResp(reader.address.resp, { inputs: frames, seed })],
+    ...ports.map(([name, target]): [string, (seed: number) => Promise<Outcome>] => [
+      name,
+      (seed) => attack({ ...target, frames, seed }),
+    ]),
+  ];
+  for (const [i, [name, run]] of doors.entries()) {
+    const outcome = await run(1000 + i);
     t.true(
       outcome.sent >= frames,
       `${name}: ${outcome.sent} frames sent; ${outcome.unreachable.slice(0, 3).join("; ")}`,
