@@ -249,6 +249,7 @@ const flush = (state: State): void => {
     role.held.log.append(batch);
     options.publisher.append(batch);
   }
+  role.held.log.flush();
 };
 
 const logEventsOf = (state: State): LogEvents => ({

@@ -19,6 +19,8 @@ import { createSpares, type Spares } from "./spares.ts";
 export type Line = {
   readonly id: number;
   readonly append: (batch: Batch) => void;
+  /** Does at once what would be done at the end of this turn of the event loop. */
+  readonly flush: () => void;
   readonly newest: () => Version;
   readonly written: () => Version;
   readonly synced: () => Version;
@@ -122,6 +124,9 @@ export const createLine = (options: LineOptions, start: LineStart): Line => {
     id: state.id,
     append: (batch) => {
       append(state, batch);
+    },
+    flush: () => {
+      flush(state);
     },
     newest: () => state.newest,
     written: () => state.written,

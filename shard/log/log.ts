@@ -17,6 +17,8 @@ export type Log = {
    * brings is written together at its end.
    */
   readonly append: (batch: Batch) => void;
+  /** Writes what was appended now: this turn of the event loop brings no more. */
+  readonly flush: () => void;
   /** The newest version that was appended. */
   readonly newest: () => Version;
   /** Everything up to here survives as the mode promises; 0 during a full copy, as a restart finds what was before it. */

@@ -174,6 +174,9 @@ const createLog = (state: State): Log => {
     append: (batch) => {
       state.line.append(batch);
     },
+    flush: () => {
+      state.line.flush();
+    },
     newest: () => state.line.newest(),
     durable: () => state.line.durable(),
     first: () => state.line.first(),

@@ -25,6 +25,7 @@ export const createMemoryLog = (at: Version = version(0), bytesMax = Infinity): 
       newest = batch.last;
       drop();
     },
+    flush: () => undefined,
     newest: () => newest,
     durable: () => newest,
     first,
