@@ -52,19 +52,21 @@ export const wrap = (
     if (!pause.is()) handlers?.drained?.();
   };
 
+  const send = (frame: Uint8Array): void => {
+    if (!isOpen()) return;
+    socket.send(frame, flushed);
+    const unsent = socket.bufferedAmount;
+    account?.set(unsent);
+    if (unsent > unsentBytesHardMax) {
+      logger.warn({ remote, unsent }, "peer takes nothing: cut off");
+      socket.terminate();
+    } else if (pace && unsent > unsentBytesSoftMax) {
+      pause.begin("peer");
+    }
+  };
+
   const connection: Connection = {
-    send: (frame) => {
-      if (!isOpen()) return;
-      socket.send(frame, flushed);
-      const unsent = socket.bufferedAmount;
-      account?.set(unsent);
-      if (unsent > unsentBytesHardMax) {
-        logger.warn({ remote, unsent }, "peer takes nothing: cut off");
-        socket.terminate();
-      } else if (pace && unsent > unsentBytesSoftMax) {
-        pause.begin("peer");
-      }
-    },
+    send,
     unsentBytes: () => socket.bufferedAmount,
     receivedBytes: received,
     close: (reason) => {
@@ -79,12 +81,7 @@ export const wrap = (
     cut: () => {
       socket.terminate();
     },
-    pause: () => {
-      pause.begin("user");
-    },
-    resume: () => {
-      pause.end("user");
-    },
+    ...pausedByUser(() => pause),
     isOpen,
     remote,
   };
@@ -116,6 +113,15 @@ export const wrap = (
     },
   };
 };
+
+const pausedByUser = (pause: () => Pause): Pick<Connection, "pause" | "resume"> => ({
+  pause: () => {
+    pause().begin("user");
+  },
+  resume: () => {
+    pause().end("user");
+  },
+});
 
 /** Because the peer does not read, or because the user cannot take more. */
 type PausedBy = "peer" | "user";

@@ -10,7 +10,7 @@ import type { Config } from "./config.ts";
 import { containerBytes } from "./container.ts";
 import { createCounters } from "./counters.ts";
 import { createFront, type Front } from "./front/front.ts";
-import { listenResp } from "./front/resp/server.ts";
+import { listenResp, type RespListener } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
 import { createJournal } from "./journal.ts";
@@ -69,10 +69,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     fsync: () => topology.current()?.topology.settings.fsync ?? "everysec",
   });
   const report = (): Report =>
-    reportOf({ ...self, home, leaving }, roles, {
-      readers: publisher.readers(),
-      nowMs: clock.nowMs(),
-    });
+    reportOf({ ...self, home, leaving }, roles, { readers: publisher.readers(), nowMs: clock.nowMs() });
   const topology = createTopologyKeeper({
     ...{ clusterId, logger },
     changed: (before, after) => {
@@ -91,7 +88,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     ...{ host: config.host, port: config.ports.http, logger },
     routes: healthRoutes({
       ...{ report, counters, ports, resp, usage },
-      store: () => heldBy(roles.role()),
+      store: () => roles.held()?.holding.store ?? null,
       lagMsMax: () => topology.current()?.topology.lagMsMax,
       registered: () => session?.isConnected() ?? false,
     }),
@@ -111,16 +108,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     end: async () => {
       leaving = true;
       session.reportSoon();
-      front.leaving();
-      publisher.leaving();
-      await clock.sleep(config.drainMs);
-      for (const port of [ports.client, ports.replication, resp]) port.stopAccepting();
-      front.close();
-      resp.end();
-      // Readers get what was acknowledged last.
-      await waitFor(publisher.isCaughtUp, clock);
-      await roles.stop();
-      await waitFor(() => [...Object.values(ports), resp].every((port) => port.connections() === 0), clock);
+      await end({ front, publisher, roles, resp, ports, clock }, config.drainMs);
       const open = [...Object.values(ports), resp, http];
       await Promise.all([session.stop(), ...open.map((port) => port.close())]);
       logger.info({}, "shard process ended");
@@ -128,7 +116,32 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   };
 };
 
-const heldBy = (role: Role): Store | null => (role.kind === "nothing" ? null : role.held.holding.store);
+type Serving = {
+  readonly front: Front;
+  readonly publisher: Publisher;
+  readonly roles: Roles;
+  readonly resp: RespListener;
+  readonly ports: Ports;
+  readonly clock: Clock;
+};
+
+/** Tells everybody, serves on for a while, and then nobody any more. */
+const end = async (
+  { front, publisher, roles, resp, ports, clock }: Serving,
+  drainMs: number,
+): Promise<void> => {
+  front.leaving();
+  publisher.leaving();
+  await clock.sleep(drainMs);
+  const listeners = [...Object.values(ports), resp];
+  for (const port of listeners) port.stopAccepting();
+  front.close();
+  resp.end();
+  // Readers get what was acknowledged last.
+  await waitFor(publisher.isCaughtUp, clock);
+  await roles.stop();
+  await waitFor(() => listeners.every((port) => port.connections() === 0), clock);
+};
 
 const addressAt = (
   host: string,
