@@ -27,7 +27,7 @@ const freePort = async (): Promise<number> => {
 
 const startRedis = async (): Promise<{ readonly port: number; readonly child: ChildProcess }> => {
   const port = await freePort();
-  const settings = ["--port", `${port}`, "--save", "", "--appendonly", "no", "--proto-max-bulk-len", "1mb"];
+  const settings = ["--port", `${port}`, "--save", "", "--appendonly", "no", "--proto-max-bulk-len", "64mb"];
   const child = spawn("redis-server", settings, { stdio: "ignore" });
   child.on("error", () => {
     console.error("redis-server is missing. Debian: apt-get install redis-server");
