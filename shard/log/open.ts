@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Clock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
@@ -98,6 +99,8 @@ const findManifest = async (setting: Setting, identity: manifests.Identity): Pro
   if (foreign !== undefined)
     throw manifests.wrongVolume(folder, `there is something else in it: ${foreign}`, identity);
   await disk.makeFolder(folder);
+  // Its own name has to survive a loss of power, too.
+  await disk.syncFolder(dirname(folder));
   if (!names.includes(manifests.identityName)) await manifests.writeIdentity(disk, folder, identity);
   // So that no other log's frames go on from it.
   const checksum = crc32(`${identity.clusterId}/${identity.shard}/${clock.wallMs()}`);

@@ -265,6 +265,8 @@ const verifyAll = async (state: State): Promise<void> => {
     try {
       await check(setting, info);
     } catch (error) {
+      // Another copy may have taken its place.
+      if (!catalog.snapshots.includes(info)) continue;
       setting.logger.error({ reason: messageOf(error) }, "a snapshot cannot be read back: another is taken");
       await take(state);
       catalog.snapshots = catalog.snapshots.filter(({ sequence }) => sequence !== info.sequence);

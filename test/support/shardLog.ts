@@ -43,6 +43,7 @@ export type RigOptions = {
   readonly mode?: Fsync;
   readonly limits?: Partial<LogLimits>;
   readonly clusterId?: string;
+  readonly folder?: string;
 };
 
 export const openRig = async (options: RigOptions): Promise<Rig> => {
@@ -50,7 +51,7 @@ export const openRig = async (options: RigOptions): Promise<Rig> => {
   const holding = emptyHolding(identity.shard, createSmallStore());
   const told: Rig["told"] = { durable: version(0), failures: [], room: [] };
   const log = await openLog({
-    ...{ disk: options.disk, folder, holding },
+    ...{ disk: options.disk, folder: options.folder ?? folder, holding },
     identity: { ...identity, clusterId: options.clusterId ?? identity.clusterId },
     ...{ clock: systemClock, logger: silent, limits: { ...smallLimits, ...options.limits } },
     fsync: () => mode.is,

@@ -64,6 +64,10 @@ const play = async (story: readonly Step[]): Promise<void> => {
     if (mode === "always") promised = Math.max(promised, rig.log.durable());
     switch (step.kind) {
       case "write":
+        if (rig.holding.epoch === 0) {
+          rig.beginEpoch(1);
+          note();
+        }
         write(rig, step);
         note();
         break;
