@@ -68,13 +68,7 @@ export const wrap = (
     unsentBytes: () => socket.bufferedAmount,
     receivedBytes: received,
     close: (reason) => {
-      if (!isOpen()) return;
-      if (reason !== undefined) {
-        socket.send(encodeMessage({ kind: "failure", code: reason.code, message: reason.message }));
-      }
-      // A paused socket never reads the peer's closing frame.
-      socket.resume();
-      socket.close(1000);
+      if (isOpen()) close(socket, reason);
     },
     cut: () => {
       socket.terminate();
@@ -115,6 +109,14 @@ export const wrap = (
       handlers = undefined;
     },
   };
+};
+
+const close = (socket: WebSocket, reason: EdisError | undefined): void => {
+  if (reason !== undefined)
+    socket.send(encodeMessage({ kind: "failure", code: reason.code, message: reason.message }));
+  // A paused socket never reads the peer's closing frame.
+  socket.resume();
+  socket.close(1000);
 };
 
 /** Because the peer does not read, or because the user cannot take more. */
