@@ -52,36 +52,33 @@ export const wrap = (
     if (!pause.is()) handlers?.drained?.();
   };
 
-  const send = (frame: Uint8Array): void => {
-    if (!isOpen()) return;
-    socket.send(frame, flushed);
-    const unsent = socket.bufferedAmount;
-    account?.set(unsent);
-    if (unsent > unsentBytesHardMax) {
-      logger.warn({ remote, unsent }, "peer takes nothing: cut off");
-      socket.terminate();
-    } else if (pace && unsent > unsentBytesSoftMax) {
-      pause.begin("peer");
-    }
-  };
-
   const connection: Connection = {
-    send,
+    send: (frame) => {
+      if (!isOpen()) return;
+      socket.send(frame, flushed);
+      const unsent = socket.bufferedAmount;
+      account?.set(unsent);
+      if (unsent > unsentBytesHardMax) {
+        logger.warn({ remote, unsent }, "peer takes nothing: cut off");
+        socket.terminate();
+      } else if (pace && unsent > unsentBytesSoftMax) {
+        pause.begin("peer");
+      }
+    },
     unsentBytes: () => socket.bufferedAmount,
     receivedBytes: received,
     close: (reason) => {
-      if (!isOpen()) return;
-      if (reason !== undefined) {
-        socket.send(encodeMessage({ kind: "failure", code: reason.code, message: reason.message }));
-      }
-      // A paused socket never reads the peer's closing frame.
-      socket.resume();
-      socket.close(1000);
+      if (isOpen()) close(socket, reason);
     },
     cut: () => {
       socket.terminate();
     },
-    ...pausedByUser(() => pause),
+    pause: () => {
+      pause.begin("user");
+    },
+    resume: () => {
+      pause.end("user");
+    },
     isOpen,
     remote,
   };
@@ -114,14 +111,13 @@ export const wrap = (
   };
 };
 
-const pausedByUser = (pause: () => Pause): Pick<Connection, "pause" | "resume"> => ({
-  pause: () => {
-    pause().begin("user");
-  },
-  resume: () => {
-    pause().end("user");
-  },
-});
+const close = (socket: WebSocket, reason: EdisError | undefined): void => {
+  if (reason !== undefined)
+    socket.send(encodeMessage({ kind: "failure", code: reason.code, message: reason.message }));
+  // A paused socket never reads the peer's closing frame.
+  socket.resume();
+  socket.close(1000);
+};
 
 /** Because the peer does not read, or because the user cannot take more. */
 type PausedBy = "peer" | "user";

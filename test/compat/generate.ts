@@ -81,11 +81,7 @@ const makers: Readonly<Record<string, Make>> = {
   strlen: (r) => [key(r)],
   getrange: (r) => [key(r), r.pick(offsets), r.pick(offsets)],
   substr: (r) => [key(r), r.pick(offsets), r.pick(offsets)],
-<<<<<<< HEAD
   setrange: (r) => [key(r), r.pick([...offsets, "1048576", String(valueBytesMax)]), value(r)],
-=======
-  setrange: (r) => [key(r), r.pick([...offsets, "67108864", "1048575"]), value(r)],
->>>>>>> memory
   incr: (r) => [key(r)],
   decr: (r) => [key(r)],
   incrby: (r) => [key(r), r.pick(integers)],

@@ -28,13 +28,8 @@ const freePort = async (): Promise<number> => {
 
 const startRedis = async (): Promise<{ readonly port: number; readonly child: ChildProcess }> => {
   const port = await freePort();
-<<<<<<< HEAD
   const settings = ["--port", `${port}`, "--save", "", "--appendonly", "no", "--proto-max-bulk-len"];
   const child = spawn("redis-server", [...settings, `${valueBytesMax}`], { stdio: "ignore" });
-=======
-  const settings = ["--port", `${port}`, "--save", "", "--appendonly", "no", "--proto-max-bulk-len", "64mb"];
-  const child = spawn("redis-server", settings, { stdio: "ignore" });
->>>>>>> memory
   child.on("error", () => {
     console.error("redis-server is missing. Debian: apt-get install redis-server");
     process.exit(1);
