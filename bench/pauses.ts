@@ -50,8 +50,9 @@ const steps: readonly Step[] = [
   {
     name: `${expiring.toLocaleString("en")} keys expire within a second`,
     prepare: async (pacer) => {
-      expireAtMs = Date.now() + (expiring / expiringPerSecond) * 1_000 + 5_000;
+      expireAtMs = Date.now() + (expiring / expiringPerSecond) * 1_500 + 5_000;
       await pacer.add({ perSecond: expiringPerSecond, from: keys, to: keys + expiring, expireAtMs });
+      if (Date.now() > expireAtMs) throw new Error("the keys were not written before they expire");
       await sleep(expireAtMs - Date.now() - 100);
     },
     run: async ({ port }) => {
@@ -71,9 +72,9 @@ const phasesOf = async (name: ServerName): Promise<readonly Phase[]> => {
     const pacer = await startPacer({ port: server.port(), perSecond: rate, keys: 0, setShare: 0.2 });
     for (const step of steps) {
       pacer.phase("");
-      await step.prepare?.(pacer);
-      pacer.phase(step.name);
       try {
+        await step.prepare?.(pacer);
+        pacer.phase(step.name);
         await step.run(server, pacer);
       } catch (error) {
         pacer.drop();

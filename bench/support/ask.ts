@@ -41,6 +41,6 @@ export const firstAnswerMs = async (
       return false;
     }
   };
-  await until(`${key} is read after a start`, hasKey, 300_000);
+  await until(`${key} is read after a start`, hasKey, 120_000);
   return ageMs(pid());
 };
