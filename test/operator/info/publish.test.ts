@@ -10,7 +10,7 @@ import { usualSettings } from "../../../core/settings.ts";
 const owner = sessionOf("demo-write-0", { serving: owning(0, 1), version: 5 });
 const ownershipOf = (): Ownership => {
   const start = plan(observedOf(clusterOf(1, 2))).ownership;
-  const sessions = [owner, sessionOf("demo-read-0"), sessionOf("demo-read-1")];
+  const sessions = ["demo-write-0", "demo-read-0", "demo-read-1"].map((pod) => sessionOf(pod));
   return plan(observedOf(clusterOf(1, 2), { ownership: start, sessions })).ownership;
 };
 const view = {
