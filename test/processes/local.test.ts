@@ -60,6 +60,9 @@ test.serial(
   async (t) => {
     await client.set("steady", "0");
     const load = { stopped: false, reads: 0, writes: 0 };
+    t.teardown(() => {
+      load.stopped = true;
+    });
     const errors: unknown[] = [];
     const run = async (): Promise<void> => {
       while (!load.stopped) {
