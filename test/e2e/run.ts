@@ -1,7 +1,8 @@
 /**
  * The cluster tests, on the cluster that KUBECONFIG names. The image (EDIS_E2E_IMAGE, edis:dev) has to be there already;
  * EDIS_E2E_LOAD is a command that takes its name and makes it so. EDIS_E2E_RESTART_API is a command that restarts the API
- * server: without it that test is left out. They install the chart in edis-system and end with everything taken away.
+ * server, EDIS_E2E_STOP_NODE and EDIS_E2E_START_NODE are commands that cut and restore the power of the node $NODE: without
+ * them those tests are left out. They install the chart in edis-system and end with everything taken away.
  * Prints a line per test and closes with `N passed, N failed`.
  */
 import { readFile } from "node:fs/promises";
@@ -334,7 +335,7 @@ const faults = async (): Promise<void> => {
       await kubectl(...in_, "delete", "pod", "demo-read-1");
       return `settled after ${seconds(await settled("demo", "3/3", "3/3"))}`;
     }));
-  await test("a deleted writer pod takes its data back from its readers; writes to it wait", () =>
+  await test("a deleted writer pod comes back with its data; writes to it wait", () =>
     load.during(async () => {
       await kubectl(...in_, "delete", "pod", "demo-write-1");
       return `settled after ${seconds(await settled("demo", "3/3", "3/3"))}`;
@@ -441,6 +442,81 @@ const claims = async (name: string): Promise<string[]> =>
     .split("\n")
     .filter((claim) => claim !== "");
 
+/** A lone writer, without readers to copy from: what it has comes from its volume. */
+const lone = "lone-write-0";
+const loneKeys = 2_000;
+const asked = (...lines: readonly string[]): Promise<string> =>
+  must("kubectl", [...in_, "exec", "-i", lone, "--", "edis"], `${lines.join("\n")}\nexit\n`);
+const written = (n: number): Promise<string> =>
+  asked(...Array.from({ length: loneKeys }, (_, i) => `set key:${i} ${n}.${i}`));
+const held = async (n: number): Promise<string> => {
+  const said = await asked(...Array.from({ length: loneKeys }, (_, i) => `get key:${i}`));
+  const values = said.split("\n").filter((text) => /^[0-9]+\.[0-9]+$/.test(text));
+  const lost = Array.from({ length: loneKeys }, (_, i) => `${n}.${i}`).filter(
+    (value, i) => values[i] !== value,
+  );
+  expect(
+    lost.length === 0,
+    `${lost.length} of ${loneKeys} keys are not what was written, as ${lost[0] ?? ""}`,
+  );
+  return `${loneKeys} keys`;
+};
+/** Deletes a pod and waits until the one in its place is ready. */
+const replaced = async (pod: string, ...how: readonly string[]): Promise<number> => {
+  const before = await field("{.metadata.uid}", ...in_, "pod", pod);
+  await kubectl(...in_, "delete", "pod", pod, ...how);
+  const path = '{.metadata.uid} {.status.conditions[?(@.type=="Ready")].status}';
+  const tookMs = await until(`${pod} is back`, 120_000, async () => {
+    const said = await field(path, ...in_, "pod", pod);
+    return said.endsWith(" True") && !said.startsWith(before) ? undefined : said;
+  });
+  return tookMs + (await settled("lone", "1/1", "0/0"));
+};
+const nodeOf = (pod: string): Promise<string> => field("{.spec.nodeName}", ...in_, "pod", pod);
+
+const persistence = async (): Promise<void> => {
+  await test("a lone writer that is deleted has every acknowledged write when it comes back", async () => {
+    await apply(cluster("lone", "{writers: 1, readers: 0, durability: {fsync: always}}"));
+    await settled("lone", "1/1", "0/0");
+    await written(1);
+    const tookMs = await replaced(lone, "--force", "--grace-period=0");
+    return `${await held(1)}, ready after ${seconds(tookMs)}`;
+  });
+  await test("its volume follows it to another node", async () => {
+    await written(2);
+    const before = await nodeOf(lone);
+    await kubectl("cordon", before);
+    try {
+      const tookMs = await replaced(lone);
+      const after = await nodeOf(lone);
+      expect(after !== before, `it is on ${after} once more`);
+      return `${await held(2)}, from ${before} to ${after} in ${seconds(tookMs)}`;
+    } finally {
+      await kubectl("uncordon", before);
+    }
+  });
+  const [stop, start] = [process.env["EDIS_E2E_STOP_NODE"], process.env["EDIS_E2E_START_NODE"]];
+  if (stop === undefined || start === undefined) return;
+  await test("its node loses power and boots: every acknowledged write is there", async () => {
+    await written(3);
+    const node = await nodeOf(lone);
+    await must("bash", ["-c", `NODE=${node}; ${stop}`]);
+    await until("the node is missed", 120_000, async () => {
+      const state = await field('{.status.conditions[?(@.type=="Ready")].status}', "node", node);
+      return state === "True" ? "it is Ready" : undefined;
+    });
+    await must("bash", ["-c", `NODE=${node}; ${start}`]);
+    const tookMs = await until("the node is there", 120_000, async () => {
+      const state = await field('{.status.conditions[?(@.type=="Ready")].status}', "node", node);
+      return state === "True" ? undefined : `it is ${state}`;
+    });
+    const readyMs = tookMs + (await settled("lone", "1/1", "0/0"));
+    await settled("demo", "3/3", "3/3");
+    return `${await held(3)}, settled ${seconds(readyMs)} after the node was started`;
+  });
+  await kubectl(...in_, "delete", "shc", "lone");
+};
+
 const deletion = async (): Promise<void> => {
   await test("a deleted ShardCluster leaves its volumes, as whenDeleted says Retain, and nothing else", async () => {
     await kubectl(...in_, "delete", "shc", "demo");
@@ -508,6 +584,7 @@ await test("a steady load of reads and writes runs", async () => {
 });
 await scaling();
 await faults();
+await persistence();
 await deletion();
 if (process.env["EDIS_E2E_KEEP"] === undefined) await cleanUp();
 console.log(`took ${seconds(performance.now() - startMs)}`);
