@@ -86,6 +86,8 @@ const findSegments = async (
   for (let sequence = first; sequence <= end; sequence++) {
     const name = layout.segmentFile({ line, sequence });
     const path = `${folder}/${name}`;
+    // What the manifest does not know may have been on its way out when a start was killed; a gap shows in the records.
+    if (!there.has(sequence) && sequence > last) continue;
     if (!there.has(sequence)) throw damaged({ file: path, offset: 0, what: "this segment is missing" });
     const file = await disk.open(path, "change");
     const size = await file.size();
@@ -147,16 +149,17 @@ type End = { readonly kept: number; readonly checksum: number; readonly bytes: n
 const replayLog = async (setting: Setting, found: Found, holding: Holding): Promise<End> => {
   const { manifest, candidates, base } = found;
   const wanted = version(holding.version + 1);
+  const { first, version: firstVersion, checksum } = manifest.segments;
   const start = candidates.findLastIndex(
-    ({ segment, isSound }, i) => (isSound || i === 0) && segment.first <= wanted,
+    ({ segment, isSound }) => (isSound || segment.sequence === first) && segment.first <= wanted,
   );
-  const firstSegment = candidates[Math.max(0, start)];
-  const file = `${setting.folder}/${firstSegment?.name ?? "manifest.json"}`;
-  if (firstSegment !== undefined && start === -1)
+  const firstSegment = candidates[start];
+  const file = `${setting.folder}/${firstSegment?.name ?? manifestName}`;
+  if (start === -1 && candidates[0]?.segment.sequence === first)
     throw damaged({ file, offset: 0, what: `the log begins behind record ${wanted}` });
   const replayed: Replayed = {
-    next: firstSegment?.segment.first ?? manifest.segments.version,
-    checksum: firstSegment?.segment.checksum ?? manifest.segments.checksum,
+    next: firstSegment?.segment.first ?? firstVersion,
+    checksum: firstSegment?.segment.checksum ?? checksum,
     bytes: 0,
   };
   boundUnread(candidates, start);
@@ -253,7 +256,7 @@ const tidy = async (
   { disk, folder }: Setting,
   { manifest, kept, sound, tail, quarantine }: Remains,
 ): Promise<void> => {
-  for (const { segment, name, size } of tail) {
+  for (const { segment, name, size } of tail.toReversed()) {
     await segment.file.close();
     if (size === 0) await disk.remove(segment.path);
     else await quarantine.keepFile(name, size);

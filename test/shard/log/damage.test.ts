@@ -140,3 +140,25 @@ test("the torn end is kept aside", async (t) => {
   t.is(kept.length, 1);
   t.deepEqual(kept[0]?.[1], bytes.subarray(bytes.length - 3 - (kept[0]?.[1].length ?? 0), bytes.length - 3));
 });
+
+test("a start that is killed while it tidies up is gone on with by the next", async (t) => {
+  const disk = createMemoryDisk();
+  const rig = await openRig({ disk, mode: "never" });
+  rig.write(set("a", "1"));
+  await until("it is written", () => rig.told.durable === rig.holding.version);
+  await until("the manifest knows", () => {
+    const text = disk.files().get(`${folder}/manifest.json`)?.toString() ?? "";
+    return text.includes('"last":1');
+  });
+  // Nothing of it was synced: the first segment is torn from its first byte on, the next one is still empty.
+  const path = `${folder}/log-000001-0000000001.log`;
+  const torn = withFile(disk, path, flipped(disk.files().get(path) ?? Buffer.alloc(0), 3));
+  for (let stop = 0; stop < 40; stop++) {
+    const first = torn.restarted();
+    first.stopAt(stop);
+    await openRig({ disk: first }).catch(() => undefined);
+    const { holding } = await openRig({ disk: first.restarted() });
+    t.is(holding.store.keys(), 0);
+    t.false(holding.complete);
+  }
+});

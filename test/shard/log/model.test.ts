@@ -1,5 +1,6 @@
 import test from "ava";
 import fc from "fast-check";
+import { messageOf } from "../../../core/errors.ts";
 import type { Version } from "../../../core/ids.ts";
 import type { Fsync } from "../../../shard/log/log.ts";
 import { randomFrom } from "../../support/hostile.ts";
@@ -11,7 +12,8 @@ type Step =
   | { readonly kind: "write"; readonly keys: readonly number[]; readonly size: number }
   | { readonly kind: "epoch" | "turn" | "settle" | "snapshot" | "close" | "kill" }
   | { readonly kind: "mode"; readonly mode: Fsync }
-  | { readonly kind: "powerLoss"; readonly seed: number };
+  /** Power is lost, and the process that starts after that is killed once it has done so many operations. */
+  | { readonly kind: "powerLoss"; readonly seed: number; readonly operations: number };
 
 const steps: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -31,7 +33,14 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
       mode: fc.constantFrom<Fsync>("always", "everysec", "never"),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("powerLoss" as const), seed: fc.nat() }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("powerLoss" as const),
+      seed: fc.nat(),
+      operations: fc.nat(30),
+    }),
+  },
 );
 
 /** Does the steps; after each restart what is found must be a state that there was, and hold what was promised. */
@@ -46,6 +55,8 @@ const play = async (story: readonly Step[]): Promise<void> => {
   note();
   /** What no loss of power may take: what was said to be durable in the mode `always`. */
   let promised = 0;
+  /** What was appended before the mode was chosen was answered for as the mode before it promises. */
+  let since = 0;
   const reopen = async (leastVersion: number): Promise<void> => {
     const before = rig.holding.version;
     rig = await openRig({ disk, mode });
@@ -58,10 +69,12 @@ const play = async (story: readonly Step[]): Promise<void> => {
       );
     for (const later of states.keys()) if (later > version) states.delete(later);
     promised = version;
+    since = 0;
   };
   const settle = (): Promise<void> => until("all is durable", () => rig.log.durable() === rig.log.newest());
   for (const step of story) {
-    if (mode === "always") promised = Math.max(promised, rig.log.durable());
+    const durable = rig.log.durable();
+    if (mode === "always" && durable > since) promised = Math.max(promised, durable);
     switch (step.kind) {
       case "write":
         if (rig.holding.epoch === 0) {
@@ -88,6 +101,7 @@ const play = async (story: readonly Step[]): Promise<void> => {
         await settle();
         mode = step.mode;
         rig.mode.is = mode;
+        since = rig.holding.version;
         break;
       case "close":
         await rig.log.close();
@@ -103,11 +117,20 @@ const play = async (story: readonly Step[]): Promise<void> => {
       case "powerLoss":
         disk.stopAt(0);
         disk = disk.afterPowerLoss(randomFrom(step.seed));
+        disk.stopAt(step.operations);
+        // It may have got to its end.
+        await openRig({ disk, mode }).catch(ended);
+        disk.stopAt(0);
+        disk = step.seed % 2 === 0 ? disk.restarted() : disk.afterPowerLoss(randomFrom(step.seed + 1));
         await reopen(promised);
         break;
     }
   }
   await rig.log.close();
+};
+
+const ended = (error: unknown): void => {
+  if (!messageOf(error).includes("The process has ended")) throw error;
 };
 
 const write = ({ write: append, holding }: Rig, { keys, size }: Extract<Step, { kind: "write" }>): void => {
