@@ -35,17 +35,9 @@ const template = ["spec", "template"];
 const celText = (field: string, otherwise: string): string => `(has(${field}) ? ${field} : '${otherwise}')`;
 const celEphemeral = (self: string): string => `(has(${self}.ephemeral) && ${self}.ephemeral)`;
 const celQuantity = (self: string): string => `quantity(${self}).compareTo(quantity('${memoryMaxLeast}'))`;
-const celMax = `(has(self.memory) && has(self.memory.max) && isQuantity(self.memory.max))`;
-const celLimit = `(has(self.template) && has(self.template.resources) && has(self.template.resources.limits) && 'memory' in self.template.resources.limits && isQuantity(string(self.template.resources.limits.memory)))`;
 const isMemory = (max: string): boolean =>
   new RegExp(quantityPattern).test(max) &&
   (bytesOfQuantity(max) ?? 0) >= (bytesOfQuantity(memoryMaxLeast) ?? 0);
-const leavesRoom = (spec: Fields): boolean => {
-  const max = bytesOfQuantity(text(at(spec, ["memory"])?.["max"]));
-  const limit = at(spec, ["template", "resources", "limits"])?.["memory"];
-  const bytes = typeof limit === "number" ? limit : bytesOfQuantity(text(limit));
-  return max === undefined || bytes === undefined || max < bytes;
-};
 const isName = (name: unknown): boolean =>
   typeof name === "string" && name.length <= nameCharactersMax && new RegExp(namePattern).test(name);
 const text = (field: unknown): string => (typeof field === "string" ? field : "");
@@ -103,14 +95,6 @@ export const rules: readonly Rule[] = [
     message: `max must be a quantity of at least ${memoryMaxLeast}, such as 512Mi`,
     fieldPath: ".max",
     holds: (self) => self["max"] === undefined || isMemory(text(self["max"])),
-  },
-  {
-    path: ["spec"],
-    cel: `!${celMax} || !${celLimit} || quantity(self.memory.max).isLessThan(quantity(string(self.template.resources.limits.memory)))`,
-    message:
-      "memory.max must be less than template.resources.limits.memory: the process needs memory besides its keys and values",
-    fieldPath: ".memory.max",
-    holds: leavesRoom,
   },
   {
     path: [...template, "labels"],

@@ -30,6 +30,7 @@ const quantities: Schema = {
   additionalProperties: {
     anyOf: [{ type: "integer" }, { type: "string" }],
     "x-kubernetes-int-or-string": true,
+    maxLength: 32,
   },
 };
 

@@ -1,14 +1,12 @@
 import { EdisError } from "../core/errors.ts";
 import { epoch, version, type ShardId, type Version } from "../core/ids.ts";
-import { replyValueBytesMax, sessionWaitMsMax, waitingReadsMax } from "../core/limits.ts";
-import type { Lag, ToReader } from "../core/message.ts";
-import type { Place, ReadLevel, Request, Result } from "../core/request.ts";
+import type { ToReader } from "../core/message.ts";
+import type { Place, Request, Result } from "../core/request.ts";
 import type { Holding } from "./holding.ts";
 import type { Batch } from "./log/log.ts";
+import { giveUp, release, takeReads, type Now, type Waiting } from "./reads.ts";
 import { replay, takeEntries } from "./replay.ts";
-import { refusal } from "./route.ts";
-import { hasExpired } from "./turn.ts";
-import { isAfter, repliesTooLarge, takeRoom } from "./writer.ts";
+import { commonEnd } from "./replication/history.ts";
 
 /**
  * Follows one shard's stream: applies each record exactly in order, takes a full copy on a second connection where it must,
@@ -47,17 +45,6 @@ export type Copy =
   | { readonly kind: "tail"; readonly until: Version; readonly total: number };
 
 type Mark = { readonly version: Version; readonly atMs: number };
-/** A session's read that is answered once the holding has reached `place`. */
-type Waiting<To> = Asked<To> & { readonly place: Place; readonly untilMs: number };
-/** One read of a frame; all reads of the frame share the room for values in its reply. */
-type Asked<To> = {
-  readonly to: To;
-  readonly index: number;
-  readonly key: Uint8Array;
-  readonly room: { valueBytesLeft: number };
-};
-/** The time of an event: monotonic for durations, wall clock for expiry. */
-export type Now = { readonly nowMs: number; readonly wallMs: number };
 
 export type ReaderEvent<To> =
   | { readonly kind: "connected" }
@@ -67,6 +54,8 @@ export type ReaderEvent<To> =
   | { readonly kind: "streamed"; readonly bytes: Uint8Array; readonly now: Now }
   /** A frame of entries, on the second connection. */
   | { readonly kind: "entries"; readonly bytes: Uint8Array }
+  /** The volume could not keep a copy that was whole. */
+  | { readonly kind: "copyUnkept" }
   /** The second connection is gone. */
   | { readonly kind: "copyLost" }
   /** There is another source from now on, or none. */
@@ -93,8 +82,11 @@ export type ReaderEffect<To> =
   | { readonly kind: "applied"; readonly batch: Batch }
   /** Open the second connection, or one more, and ask for a copy. */
   | { readonly kind: "askCopy" }
-  /** A copy begins behind the holding's new place: what was held is gone. */
-  | { readonly kind: "copyBegins" }
+  /**
+   * A copy begins behind the holding's new place: what was held is gone. Records from `quarantineFrom` on are not in the
+   * source's history; null where all are.
+   */
+  | { readonly kind: "copyBegins"; readonly quarantineFrom: Version | null }
   /** Entries to be kept with the copy. */
   | { readonly kind: "copied"; readonly bytes: Uint8Array }
   /** The copy is whole and is what is held from now on. */
@@ -111,13 +103,6 @@ export const createReader = <To>(holding: Holding, nowMs: number): Reader<To> =>
   ...{ shard: holding.shard, holding, link: "down", copy: null },
   known: { version: holding.version, bytes: holding.bytes },
   ...{ marks: [], coveredAtMs: nowMs, waiting: [] },
-});
-
-/** How far behind its source this reader is. */
-export const lagOf = <To>({ holding, known, coveredAtMs }: Reader<To>, nowMs: number): Lag => ({
-  versions: Math.max(0, known.version - holding.version),
-  bytes: Math.max(0, known.bytes - holding.bytes),
-  ms: Math.max(0, Math.round(nowMs - coveredAtMs)),
 });
 
 export const step = <To>(reader: Reader<To>, event: ReaderEvent<To>): readonly ReaderEffect<To>[] => {
@@ -138,6 +123,10 @@ export const step = <To>(reader: Reader<To>, event: ReaderEvent<To>): readonly R
       // The next connection begins from the beginning; one that has brought everything is not needed any more.
       if (reader.copy?.kind === "entries") reader.copy = { kind: "asked" };
       return [];
+    case "copyUnkept":
+      // What a restart would find is not what is held: the copy is taken once more.
+      reader.holding.complete = false;
+      return reconnect(reader, "its full copy cannot be kept");
     case "sourceGone": {
       reader.link = "down";
       const failed = reader.copy !== null && reader.copy.kind !== "tail";
@@ -184,8 +173,7 @@ const takeMessage = <To>(reader: Reader<To>, message: ToReader, now: Now): reado
         reader.copy = null;
         return [{ kind: "copyFails" }, ...reconnect(reader, "the source's copy is none to go on with")];
       }
-      startCopy(reader, message);
-      return [{ kind: "copyBegins" }];
+      return [{ kind: "copyBegins", quarantineFrom: startCopy(reader, message) }];
     case "copied":
       return endEntries(reader, message.version, now);
     case "mark":
@@ -197,8 +185,13 @@ const takeMessage = <To>(reader: Reader<To>, message: ToReader, now: Now): reado
   }
 };
 
-const startCopy = <To>(reader: Reader<To>, message: Extract<ToReader, { kind: "copying" }>): void => {
+const startCopy = <To>(
+  reader: Reader<To>,
+  message: Extract<ToReader, { kind: "copying" }>,
+): Version | null => {
   const { holding } = reader;
+  const common = commonEnd(holding, message);
+  const strays = holding.complete && holding.version > common ? version(common + 1) : null;
   holding.store.clear();
   holding.complete = false;
   holding.epoch = message.epoch;
@@ -208,6 +201,7 @@ const startCopy = <To>(reader: Reader<To>, message: Extract<ToReader, { kind: "c
   reader.copy = { kind: "entries", copied: 0, total: message.keys };
   reader.known = { version: message.version, bytes: message.bytes };
   reader.marks = [];
+  return strays;
 };
 
 const takeCopied = <To>(reader: Reader<To>, bytes: Uint8Array): readonly ReaderEffect<To>[] => {
@@ -291,107 +285,3 @@ const reconnect = <To>(reader: Reader<To>, reason: string): readonly ReaderEffec
   reader.link = "down";
   return [{ kind: "reconnect", reason }];
 };
-
-const takeReads = <To>(
-  reader: Reader<To>,
-  { to, requests, refused, lagMsMax, now }: Extract<ReaderEvent<To>, { kind: "reads" }>,
-): readonly ReaderEffect<To>[] => {
-  const effects: ReaderEffect<To>[] = [];
-  const room = { valueBytesLeft: replyValueBytesMax };
-  requests.forEach((request, index) => {
-    const refusedResult = refused[index] ?? null;
-    if (refusedResult !== null || request.kind !== "get") {
-      effects.push({ kind: "result", to, index, result: refusedResult ?? onlyReads() });
-      return;
-    }
-    const asked = { to, index, key: request.key, room };
-    const result = read(reader, { asked, level: request.read, lagMsMax }, now);
-    if (result !== null) effects.push({ kind: "result", to, index, result });
-  });
-  return effects;
-};
-
-/** The result, or null where the read waits now. */
-const read = <To>(
-  reader: Reader<To>,
-  {
-    asked,
-    level,
-    lagMsMax,
-  }: { readonly asked: Asked<To>; readonly level: ReadLevel; readonly lagMsMax: number },
-  now: Now,
-): Result | null => {
-  switch (level.kind) {
-    case "linearizable":
-      return onlyReads();
-    case "eventual": {
-      const bound = level.lagMsMax ?? lagMsMax;
-      const { ms } = lagOf(reader, now.nowMs);
-      if (ms > bound)
-        return refusal(
-          "lagging",
-          `Cannot read here: this reader is ${ms} ms behind, ${bound} are allowed; ask another`,
-        );
-      return valueOf(reader, asked, now);
-    }
-    case "session":
-      if (!isAfter(level, reader.holding)) return valueOf(reader, asked, now);
-      if (reader.waiting.length >= waitingReadsMax) return behind(level, reader.holding);
-      reader.waiting.push({
-        ...asked,
-        place: { epoch: level.epoch, version: level.version },
-        untilMs: now.nowMs + sessionWaitMsMax,
-      });
-      return null;
-  }
-};
-
-const valueOf = <To>(reader: Reader<To>, { key, room }: Asked<To>, now: Now): Result => {
-  const { holding } = reader;
-  const stored = holding.store.get(key);
-  const view = stored === undefined || hasExpired(stored.expiresAtMs, now.wallMs) ? null : stored.value;
-  if (!takeRoom(room, view?.length ?? 0)) return repliesTooLarge();
-  // A copy: other reads of its frame may wait, and the answer with them, while the stream changes the store.
-  const value = view === null ? null : new Uint8Array(view);
-  const lagMs = lagOf(reader, now.nowMs).ms;
-  return { kind: "value", value, epoch: holding.epoch, version: holding.version, lagMs };
-};
-
-/** Answers the waiting reads whose place has been reached. */
-const release = <To>(reader: Reader<To>, now: Now): readonly ReaderEffect<To>[] => {
-  if (reader.waiting.length === 0 || !reader.holding.complete) return [];
-  const { holding, waiting } = reader;
-  reader.waiting = waiting.filter(({ place }) => isAfter(place, holding));
-  return waiting
-    .filter(({ place }) => !isAfter(place, holding))
-    .map((asked) => ({
-      kind: "result",
-      to: asked.to,
-      index: asked.index,
-      result: valueOf(reader, asked, now),
-    }));
-};
-
-/** Sends waiting reads elsewhere. */
-const giveUp = <To>(
-  reader: Reader<To>,
-  isOver: (waiting: Waiting<To>) => boolean,
-): readonly ReaderEffect<To>[] => {
-  if (reader.waiting.length === 0) return [];
-  const over = reader.waiting.filter(isOver);
-  if (over.length > 0) reader.waiting = reader.waiting.filter((waiting) => !over.includes(waiting));
-  return over.map(({ to, index, place }) => ({
-    kind: "result",
-    to,
-    index,
-    result: behind(place, reader.holding),
-  }));
-};
-
-const behind = (wanted: Place, { epoch, version }: Place): Result =>
-  refusal(
-    "behind",
-    `Cannot read at (${wanted.epoch}, ${wanted.version}): this reader stands at (${epoch}, ${version}); ask another or the owner`,
-  );
-const onlyReads = (): Result =>
-  refusal("not-owner", "Cannot answer: this is a reader, the request needs the owner");

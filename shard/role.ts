@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import { messageOf } from "../core/errors.ts";
 import type { Version } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
 import type { RequestFrame, Result } from "../core/request.ts";
@@ -9,6 +10,7 @@ import type { Journal } from "./journal.ts";
 import type { CopyWriter } from "./log/log.ts";
 import type { Usage } from "./memory.ts";
 import * as reading from "./reader.ts";
+import type { Now } from "./reads.ts";
 import type { Publisher } from "./replication/publisher.ts";
 import { subscribe, type Subscriber } from "./replication/subscriber.ts";
 import * as writing from "./writer.ts";
@@ -53,7 +55,7 @@ export type RoleOptions = {
   readonly whole: (held: Held) => void;
 };
 
-export const nowOf = (clock: Clock): reading.Now => ({ nowMs: clock.nowMs(), wallMs: clock.wallMs() });
+export const nowOf = (clock: Clock): Now => ({ nowMs: clock.nowMs(), wallMs: clock.wallMs() });
 
 /** Lets the writer take an event, and does what follows. Its records are in the journal; `written` says that there are some. */
 export const stepWriter = (writer: Writer, event: writing.WriterEvent<Waiter>, written: () => void): void => {
@@ -121,8 +123,7 @@ const perform = (options: RoleOptions, following: Following, effect: reading.Rea
       return;
     case "copyBegins":
       counters.copiesTaken++;
-      dropCopy(options, following);
-      following.copyWriter = held.log.beginCopy({ version: held.holding.version });
+      beginCopy(options, following, effect.quarantineFrom);
       publisher.serve(held);
       return;
     case "copied":
@@ -145,7 +146,8 @@ const perform = (options: RoleOptions, following: Following, effect: reading.Rea
 };
 
 /** Makes a copy that is whole what a restart finds. Until then nothing of it is acknowledged. */
-const endCopy = ({ logger, whole }: RoleOptions, following: Following): void => {
+const endCopy = (options: RoleOptions, following: Following): void => {
+  const { logger, whole } = options;
   const { held, copyWriter, subscriber } = following;
   subscriber?.endCopy();
   logger.info({ shard: held.holding.shard, version: held.holding.version }, "full copy taken");
@@ -158,9 +160,25 @@ const endCopy = ({ logger, whole }: RoleOptions, following: Following): void => 
       whole(held);
     },
     (error: unknown) => {
-      logger.error({ error }, "full copy cannot be kept");
+      logger.error({ reason: messageOf(error) }, "full copy cannot be kept");
+      following.isSettling = false;
+      following.copyWriter = copyWriter;
+      dropCopy(options, following);
+      stepReader(options, following, { kind: "copyUnkept" });
     },
   );
+};
+
+const beginCopy = (options: RoleOptions, following: Following, quarantineFrom: Version | null): void => {
+  dropCopy(options, following);
+  const { holding, log } = following.held;
+  if (quarantineFrom !== null)
+    options.logger.warn(
+      { shard: holding.shard, quarantineFrom },
+      "held records that were lost when the owner changed: they are kept aside, see quarantine/",
+    );
+  const place = { version: holding.version };
+  following.copyWriter = log.beginCopy(quarantineFrom === null ? place : { ...place, quarantineFrom });
 };
 
 /** Lets go what was begun of a copy. */

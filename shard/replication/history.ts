@@ -1,4 +1,4 @@
-import type { Epoch, Version } from "../../core/ids.ts";
+import { version, type Epoch, type Version } from "../../core/ids.ts";
 import type { History } from "../../core/message.ts";
 import type { Place } from "../../core/request.ts";
 
@@ -21,6 +21,22 @@ export const isPartOf = (place: Place, history: History, end: Version): boolean 
   const epochEnd = history[at + 1]?.startVersion ?? end;
   return place.version >= start.startVersion && place.version <= Math.min(epochEnd, end);
 };
+
+/** How far two copies hold the same records: the version where one ends or both part. */
+export const commonEnd = (a: Past, b: Past): Version => {
+  for (let i = a.history.length - 1; i >= 0; i--) {
+    const entry = a.history[i];
+    const at = b.history.findIndex(
+      ({ epoch, startVersion }) => epoch === entry?.epoch && startVersion === entry.startVersion,
+    );
+    if (at < 0) continue;
+    const ends = [a.history[i + 1]?.startVersion, b.history[at + 1]?.startVersion, a.version, b.version];
+    return version(Math.min(...ends.flatMap((end) => end ?? [])));
+  }
+  return version(0);
+};
+/** The epochs of a copy, and the version of its newest record. */
+export type Past = { readonly history: History; readonly version: Version };
 
 /** The history of one who has got as far as `epoch`. */
 export const historyUpTo = (history: History, epoch: Epoch): History =>

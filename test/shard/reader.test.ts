@@ -5,7 +5,8 @@ import { encodeEntry, encodeEpoch, encodeRecord } from "../../core/record.ts";
 import type { Request } from "../../core/request.ts";
 import type { ToReader } from "../../core/message.ts";
 import { emptyHolding } from "../../shard/holding.ts";
-import { createReader, lagOf, step, type Reader, type ReaderEffect } from "../../shard/reader.ts";
+import { createReader, step, type Reader, type ReaderEffect } from "../../shard/reader.ts";
+import { lagOf } from "../../shard/reads.ts";
 import { createSmallStore } from "../support/shardStore.ts";
 import { bytesOf } from "../support/shardBytes.ts";
 import { get, session, textOf } from "../support/shardClient.ts";
@@ -126,6 +127,25 @@ test("a copy that was cut off in the middle begins anew; the stream may come and
   t.deepEqual(step(reader, { kind: "connected" }), [
     { kind: "resync", place: { epoch: epoch(0), version: version(0) } },
   ]);
+});
+
+test("records that the source does not know of are said when its copy takes their place", (t) => {
+  const reader = streamingReader();
+  reader.holding.history = [...history, { epoch: epoch(2), startVersion: version(4) }];
+  reader.holding.epoch = epoch(2);
+  reader.link = "probing";
+  tell(reader, { kind: "copyFirst" });
+  const others = [...history, { epoch: epoch(3), startVersion: version(3) }];
+  const copy = { ...copying, epoch: epoch(3), version: version(8), history: others };
+  t.deepEqual(tell(reader, copy), [{ kind: "copyBegins", quarantineFrom: version(4) }]);
+});
+
+test("a copy that its volume could not keep is taken once more", (t) => {
+  const reader = copyingReader();
+  tell(reader, { kind: "copied", version: version(3) });
+  t.deepEqual(kinds(step(reader, { kind: "copyUnkept" })), ["reconnect"]);
+  step(reader, { kind: "disconnected" });
+  t.like(step(reader, { kind: "connected" })[0], { place: { version: version(0) } });
 });
 
 test("records are applied in order, and what was applied is handed on as it came", (t) => {
