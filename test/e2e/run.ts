@@ -507,6 +507,11 @@ const persistence = async (): Promise<void> => {
     });
     const readyMs = tookMs + (await settled("lone", "1/1", "0/0"));
     await settled("demo", "3/3", "3/3");
+    // The kubelet knows of the new container a little later than it serves.
+    await until("the container can be entered", 30_000, async () => {
+      const { code, err } = await run("kubectl", [...in_, "exec", lone, "--", "true"]);
+      return code === 0 ? undefined : err;
+    });
     return `${await held(3)}, settled ${seconds(readyMs)} after the node was started`;
   });
   await kubectl(...in_, "delete", "shc", "lone");

@@ -247,7 +247,7 @@ const hotOf = (state: State, turn: Turn): Hot => {
   hot.ahead.count = 0;
   hot.slots = slots;
   hot.reads = reads;
-  hot.writes = writes;
+  hot.writes = writes && !turn.isFull;
   return hot;
 };
 
