@@ -61,6 +61,10 @@ export const replyValueBytesMax = 3 * 1024 * 1024;
 export const replicationFrameBytesMax = 256 * 1024;
 /** Bytes of records that are written and sent as one piece, unless a single record has more. */
 export const journalBatchBytesMax = 256 * 1024;
+/** Records of one client's commands before others get their turn: an APPEND of a byte makes a record of the whole value. */
+export const turnRecordBytesMax = 8 * 1024 * 1024;
+/** Records that are made and not durable yet before RESP clients wait: four of the largest, seconds of a usual disk. */
+export const undurableBytesMax = 256 * 1024 * 1024;
 /** Expired keys that an owner removes at once: less than a millisecond of work. */
 export const expiredPerTurnMax = 1000;
 /** Bytes of one RESP command: as much as a frame. */

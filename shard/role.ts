@@ -12,6 +12,7 @@ import type { Usage } from "./memory.ts";
 import * as reading from "./reader.ts";
 import type { Now } from "./reads.ts";
 import type { Publisher } from "./replication/publisher.ts";
+import type { SlotSet, Standing } from "./route.ts";
 import { subscribe, type Subscriber } from "./replication/subscriber.ts";
 import * as writing from "./writer.ts";
 
@@ -227,4 +228,18 @@ export const connect = (options: RoleOptions, following: Following, source: Memb
       take({ kind: "copyLost" });
     },
   });
+};
+
+/** What this process is, for routing. */
+export const standingOf = (role: Role, slots: SlotSet, informed: boolean): Standing => {
+  switch (role.kind) {
+    case "nothing":
+      return { kind: "nothing", informed };
+    case "owner":
+      return { kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch, slots };
+    case "reader": {
+      const { shard, complete } = role.held.holding;
+      return { kind: "reader", shard, complete, slots };
+    }
+  }
 };

@@ -13,6 +13,7 @@ import {
   connect,
   dropCopy,
   nowOf,
+  standingOf,
   stepReader,
   stepWriter,
   type Following,
@@ -25,6 +26,7 @@ import { slotSetOf, type Refusal, type SlotSet, type Standing } from "./route.ts
 import { createShelf, type Shelf, type ShelfOptions } from "./shelf.ts";
 import type { Store } from "./store/store.ts";
 import type { Turn } from "./turn.ts";
+import { createUndurable, type Undurable } from "./undurable.ts";
 import { keepCompacting, keepExpiring } from "./upkeep.ts";
 import { activate, type Batch, type WriterEvent } from "./writer.ts";
 
@@ -42,6 +44,8 @@ export type Roles = {
   readonly answer: (waiter: Waiter, refused: readonly (Refusal | null)[]) => void;
   /** Carries out a batch of commands: against the owner's newest state, or what a reader holds, where `turn` only reads. */
   readonly execute: (batch: Batch) => void;
+  /** Bytes of the owner's records that are not durable yet. */
+  readonly undurableBytes: () => number;
   /** What a log of this process has to tell. */
   readonly logEvents: LogEvents;
   /** Serves nothing any more; resolves once everything is on the volume. */
@@ -69,6 +73,7 @@ type State = {
   readonly shelf: Shelf;
   isFull: boolean;
   isStopped: boolean;
+  readonly undurable: Undurable;
   /** Records are in the journal, and go out at the end of this turn of the event loop. */
   isFlushDue: boolean;
   /** What commands see while nothing is held. */
@@ -95,7 +100,7 @@ export const createRoles = (options: RolesOptions): Roles => {
         become(state);
       },
     }),
-    ...{ isFull: false, isStopped: false, isFlushDue: false },
+    ...{ isFull: false, isStopped: false, isFlushDue: false, undurable: createUndurable() },
     ...{ nothing: null, activated: new Map() },
   };
   const cancels = [
@@ -110,7 +115,7 @@ export const createRoles = (options: RolesOptions): Roles => {
   return {
     role: () => state.role,
     held: () => heldBy(state),
-    standing: () => standingOf(state),
+    standing: () => standingOf(state.role, state.slots, state.index !== null),
     keep: (held) => {
       state.shelf.put(held);
     },
@@ -125,6 +130,8 @@ export const createRoles = (options: RolesOptions): Roles => {
     execute: (batch) => {
       execute(state, batch);
     },
+    undurableBytes: () =>
+      state.role.kind === "owner" ? state.undurable.of(state.role.held.holding.bytes) : 0,
     logEvents: logEventsOf(state),
     stop: async () => {
       for (const cancel of cancels) cancel();
@@ -249,14 +256,18 @@ const flush = (state: State): void => {
     role.held.log.append(batch);
     options.publisher.append(batch);
   }
+  const { version, bytes } = role.held.holding;
+  state.undurable.wrote(version, bytes);
   role.held.log.flush();
 };
 
 const logEventsOf = (state: State): LogEvents => ({
   durable: (through) => {
     const { role } = state;
-    if (role.kind === "owner") write(state, role.writer, { kind: "durable", through });
-    else if (role.kind === "reader") role.following.subscriber?.ack();
+    if (role.kind === "owner") {
+      state.undurable.durable(through);
+      write(state, role.writer, { kind: "durable", through });
+    } else if (role.kind === "reader") role.following.subscriber?.ack();
   },
   room: (isThere) => {
     const { role, options } = state;
@@ -296,6 +307,7 @@ const own = (state: State, { shard, epoch }: Extract<Duty, { kind: "own" }>): vo
   }
   activated.set(shard, epoch);
   publisher.serve(held);
+  state.undurable.begin(held.holding.bytes);
   const writer = activate<Waiter>(held.holding, epoch, { journal, isFull, usage: options.usage });
   state.role = { kind: "owner", held, writer };
   flush(state);
@@ -385,16 +397,3 @@ const isSameSource = (a: Member | null, b: Member | null): boolean =>
   a?.incarnation === b?.incarnation &&
   a?.address.host === b?.address.host &&
   a?.address.replication === b?.address.replication;
-
-const standingOf = ({ role, slots, index }: State): Standing => {
-  switch (role.kind) {
-    case "nothing":
-      return { kind: "nothing", informed: index !== null };
-    case "owner":
-      return { kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch, slots };
-    case "reader": {
-      const { shard, complete } = role.held.holding;
-      return { kind: "reader", shard, complete, slots };
-    }
-  }
-};

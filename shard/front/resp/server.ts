@@ -186,6 +186,7 @@ const sweep = (sessions: ReadonlyMap<number, Session>, nowMs: number): void => {
     if (worst === undefined || bytes > worst.held()) worst = session;
     const since = session.stalledSinceMs();
     if (since !== null && nowMs - since > respStalledMsMax) session.cut();
+    else session.goOn();
   }
   if (held > halfReceivedBytesMax) worst?.cut();
 };

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { messageOf } from "../../../core/errors.ts";
-import { unsentBytesSoftMax } from "../../../core/limits.ts";
+import { turnRecordBytesMax, undurableBytesMax, unsentBytesSoftMax } from "../../../core/limits.ts";
 import { check } from "../../../core/check.ts";
 import type { Account } from "../../../net/unsent.ts";
 import type { Turn } from "../../turn.ts";
@@ -46,6 +46,8 @@ export type Session = {
   readonly held: () => number;
   /** Since when it takes nothing of what is ready for it; null where nothing is. Monotonic milliseconds. */
   readonly stalledSinceMs: () => number | null;
+  /** Reads on, where it was held back by what others wrote. */
+  readonly goOn: () => void;
   /** Lets the client go: at once, or when it has got its replies. */
   readonly cut: () => void;
   readonly end: () => void;
@@ -105,6 +107,9 @@ export const openSession = (
     proceed: () => {
       proceed(state);
     },
+    goOn: () => {
+      goOn(state);
+    },
     protocol: () => replies.protocol,
     held: () => parser.held() + (session.transaction?.bytes ?? 0),
     stalledSinceMs: () => (socket.writableLength === 0 ? null : state.stalledSinceMs),
@@ -134,6 +139,12 @@ export const openSession = (
       socket.destroy();
     }),
   };
+  listen(state);
+  return [socket, session];
+};
+
+const listen = (state: State): void => {
+  const { socket, session, replies } = state;
   socket.on("drain", () => {
     state.stalledSinceMs = null;
     if (socket.writableLength === 0) replies.reuse();
@@ -147,7 +158,6 @@ export const openSession = (
     state.account.close();
     unwatchAll(session.watching);
   });
-  return [socket, session];
 };
 
 /** Carries out what has been read, batch after batch, as long as the client takes the replies. */
@@ -201,6 +211,7 @@ const runBatch = (state: State, turn: Turn): boolean => {
   const { session, server, parser, replies } = state;
   const hot = hotOf(state, turn);
   const first = replies.written();
+  const firstBytes = turn.holding.bytes;
   session.activeAtMs = server.clock.nowMs();
   let family: Family | null = null;
   try {
@@ -220,6 +231,7 @@ const runBatch = (state: State, turn: Turn): boolean => {
       if (session.answers !== "on") mute(session, replies, start);
       if (session.pending !== null) return false;
       if (replies.written() - first > batchBytesMax) return true;
+      if (turn.holding.bytes - firstBytes > turnRecordBytesMax) return true;
     }
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
@@ -323,5 +335,6 @@ const finish = ({ socket, sentTo, releasedTo, replies }: State): void => {
   socket.end();
 };
 
-const isFull = ({ socket, replies, sentTo }: State): boolean =>
-  socket.writableLength + replies.written() - sentTo > unsentBytesSoftMax;
+const isFull = ({ socket, replies, sentTo, server }: State): boolean =>
+  socket.writableLength + replies.written() - sentTo > unsentBytesSoftMax ||
+  server.roles.undurableBytes() > undurableBytesMax;
