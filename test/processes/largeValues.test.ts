@@ -4,6 +4,7 @@ import { connect, EdisError } from "../../client/index.ts";
 import { keyBytesMax, valueBytesMax } from "../../core/limits.ts";
 import { respClient } from "../support/respClient.ts";
 import { testCluster } from "../support/shardInfo.ts";
+import { residentBytes } from "../support/shardProcess.ts";
 import { startPair, type ShardPair } from "../support/shardPair.ts";
 import { until } from "../support/shardUntil.ts";
 
@@ -54,6 +55,23 @@ test.serial("64 MiB go in and out over RESP, and no byte more", async (t) => {
 
   redis.socket.write(`*3\r\n$3\r\nSET\r\n$1\r\na\r\n$${valueBytesMax + 1}\r\n`);
   t.is(await text("PING"), "-ERR Protocol error: invalid bulk length\r\n");
+  redis.close();
+});
+
+test.serial("many small changes of a large value hold a bounded amount of memory", async (t) => {
+  const redis = await respClient(pair.writerAddress.resp);
+  await redis.send(["SET", "grows", Buffer.alloc(32 * 1024 * 1024)]);
+  let most = 0;
+  const watching = setInterval(() => {
+    most = Math.max(most, residentBytes(pair.writer));
+  }, 5);
+  // Each makes a record of the whole value: 1.25 GiB in all, of 40 lines that come at once.
+  const replies = await redis.send(...Array.from({ length: 40 }, () => ["APPEND", "grows", "x"]));
+  clearInterval(watching);
+  t.is(replies.at(-1)?.toString(), `:${32 * 1024 * 1024 + 40}\r\n`);
+  t.log(`at most ${Math.round(most / 2 ** 20)} MiB resident`);
+  t.true(most < 1_000 * 2 ** 20, `${most} bytes`);
+  await redis.send(["DEL", "grows"]);
   redis.close();
 });
 
