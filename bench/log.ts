@@ -19,7 +19,11 @@ import { createSegmentStore } from "../shard/store/segmentStore.ts";
 const keyCount = Number(process.argv[2] ?? 5_000_000);
 const root = process.argv[3] ?? tmpdir();
 const value = Buffer.alloc(100, 120);
-const noSnapshots: LogLimits = { ...usualLimits, snapshotEveryBytes: Infinity, snapshotEveryShareMax: Infinity };
+const noSnapshots: LogLimits = {
+  ...usualLimits,
+  snapshotEveryBytes: Infinity,
+  snapshotEveryShareMax: Infinity,
+};
 
 type Opened = { readonly log: Log; readonly holding: Holding; durable: number; wake: () => void };
 

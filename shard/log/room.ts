@@ -99,11 +99,7 @@ export const createRoom = (options: RoomOptions): Room => {
   };
 };
 
-const left = async ({
-  disk,
-  folder,
-  limits,
-}: RoomOptions): Promise<Space & { readonly reserve: number }> => {
+const left = async ({ disk, folder, limits }: RoomOptions): Promise<Space & { readonly reserve: number }> => {
   const { free, total } = await disk.space(folder);
   return { free, total, reserve: Math.min(limits.reserveBytes, total * logReserveShareMax) };
 };
