@@ -244,8 +244,13 @@ const noRoom = (folder: string): EdisError =>
   new EdisError("disk-full", `Cannot take a snapshot: ${folder} has no room for it; make the volume larger`);
 
 /** Reads it back: the log behind an older one is only let go for one that can be read. */
-const check = async ({ disk, clock, folder }: Setting, info: SnapshotInfo): Promise<void> => {
-  await readSnapshot({ disk, clock, at: { folder, sequence: info.sequence }, info }, () => undefined);
+const check = async (setting: Setting, info: SnapshotInfo): Promise<void> => {
+  const { disk, clock, folder, limits } = setting;
+  const { sliceMs } = limits;
+  await readSnapshot(
+    { disk, clock, at: { folder, sequence: info.sequence }, info, sliceMs },
+    () => undefined,
+  );
 };
 
 /** Makes it the newest generation, and lets go what is older than the one before. */
