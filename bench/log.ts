@@ -19,7 +19,11 @@ import { createSegmentStore } from "../shard/store/segmentStore.ts";
 const keyCount = Number(process.argv[2] ?? 5_000_000);
 const root = process.argv[3] ?? tmpdir();
 const value = Buffer.alloc(100, 120);
-const noSnapshots: LogLimits = { ...usualLimits, snapshotEveryBytes: Infinity };
+const noSnapshots: LogLimits = {
+  ...usualLimits,
+  snapshotEveryBytes: Infinity,
+  snapshotEveryShareMax: Infinity,
+};
 
 type Opened = { readonly log: Log; readonly holding: Holding; durable: number; wake: () => void };
 
@@ -134,10 +138,13 @@ try {
 
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
+  const before = process.threadCpuUsage();
   const snapshot = await timed(() => replayed.result.log.snapshot());
   delay.disable();
+  const main = process.threadCpuUsage(before);
   const { longestSnapshotTurnMs } = replayed.result.log.figures();
   console.log(`  snapshot: ${snapshot.text}; its longest turn ${longestSnapshotTurnMs.toFixed(1)} ms`);
+  console.log(`  of the main thread ${((main.user + main.system) / keyCount).toFixed(2)} µs a key`);
   console.log(
     `  longest delay of the event loop meanwhile ${(delay.max / 1e6).toFixed(1)} ms, p99.9 ${(delay.percentile(99.9) / 1e6).toFixed(1)} ms`,
   );

@@ -103,8 +103,10 @@ export const logReserveBytesMax = 64 * 1024 * 1024;
 export const logReserveShareMax = 0.05;
 /** Written to a log before it looks how much room there is: a quarter of the reserve. */
 export const logLookBytesMax = 16 * 1024 * 1024;
-/** Log that has to be replayed before a new snapshot is taken; as much as the store holds where that is more. */
-export const logBytesPerSnapshotMin = 64 * 1024 * 1024;
+/** Log behind a snapshot before a new one is taken, some seconds of a start; twice what the store holds where that is more… */
+export const logBytesPerSnapshotMin = 512 * 1024 * 1024;
+/** …but never more than this share of the volume: it holds two snapshots, and the log of two such spans behind the older one. */
+export const logPerSnapshotShareMax = 1 / 6;
 /** Entries in one block of a snapshot: about half a millisecond of work. */
 export const snapshotBlockBytesMax = 64 * 1024;
 /** Of a snapshot, handed to the disk and not written yet. */

@@ -15,8 +15,10 @@ export type LogLimits = {
   /** Written before the room is looked at again; after a quarter of a second it is in any case. */
   readonly lookEveryBytes: number;
   readonly retryMs: number;
-  /** Log behind a snapshot before the next one is taken. */
+  /** Log behind a snapshot before the next one is taken, at least… */
   readonly snapshotEveryBytes: number;
+  /** …and at most, as a share of the volume. */
+  readonly snapshotEveryShareMax: number;
   readonly blockBytes: number;
   /** Work of a snapshot in one turn of the event loop. */
   readonly sliceMs: number;
@@ -34,6 +36,7 @@ export const usualLimits: LogLimits = {
   lookEveryBytes: limits.logLookBytesMax,
   retryMs: 200,
   snapshotEveryBytes: limits.logBytesPerSnapshotMin,
+  snapshotEveryShareMax: limits.logPerSnapshotShareMax,
   blockBytes: limits.snapshotBlockBytesMax,
   sliceMs: 1,
   quarantineBytes: limits.quarantineBytesMax,

@@ -2,7 +2,7 @@ import type { Cancel, Clock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
 import { logReserveShareMax } from "../../core/limits.ts";
 import type { Logger } from "../../core/logger.ts";
-import type { Disk } from "./disk.ts";
+import type { Disk, Space } from "./disk.ts";
 import type { LogLimits } from "./logLimits.ts";
 
 /** Watches whether a volume has room for more: looks now and then while something is written, and goes on looking while it is full. */
@@ -12,6 +12,8 @@ export type Room = {
   readonly look: () => void;
   /** A write found no room (true), or was done after all (false). */
   readonly stuck: (isStuck: boolean) => void;
+  /** Size of the volume when it was last looked at; Infinity before. */
+  readonly totalBytes: () => number;
   /** Bytes that could be written without touching the reserve; looks now. */
   readonly left: () => Promise<number>;
   readonly stop: () => void;
@@ -39,6 +41,7 @@ export const createRoom = (options: RoomOptions): Room => {
   let isStopped = false;
   let lookedAtMs = clock.nowMs();
   let bytes = 0;
+  let totalBytes = Infinity;
   let cancel: Cancel = () => undefined;
 
   const settle = (): void => {
@@ -61,8 +64,9 @@ export const createRoom = (options: RoomOptions): Room => {
     lookedAtMs = clock.nowMs();
     bytes = 0;
     left(options).then(
-      ({ free, reserve }) => {
+      ({ free, total, reserve }) => {
         isLooking = false;
+        totalBytes = total;
         isShort = free < (isShort ? reserve * againShare : reserve);
         settle();
       },
@@ -83,6 +87,7 @@ export const createRoom = (options: RoomOptions): Room => {
       isStuck = is;
       settle();
     },
+    totalBytes: () => totalBytes,
     left: async () => {
       const { free, reserve } = await left(options);
       return free - reserve;
@@ -94,11 +99,7 @@ export const createRoom = (options: RoomOptions): Room => {
   };
 };
 
-const left = async ({
-  disk,
-  folder,
-  limits,
-}: RoomOptions): Promise<{ readonly free: number; readonly reserve: number }> => {
+const left = async ({ disk, folder, limits }: RoomOptions): Promise<Space & { readonly reserve: number }> => {
   const { free, total } = await disk.space(folder);
-  return { free, reserve: Math.min(limits.reserveBytes, total * logReserveShareMax) };
+  return { free, total, reserve: Math.min(limits.reserveBytes, total * logReserveShareMax) };
 };

@@ -139,7 +139,7 @@ export type TakeBlock = (bytes: Buffer, start: number, end: number) => void;
 
 /** Reads a snapshot from front to back and checks all of it. Rejects with `damaged`. */
 export const readSnapshot = async (
-  { disk, clock, at, info }: ReadOptions,
+  { disk, clock, at, info, sliceMs }: ReadOptions,
   takeBlock: TakeBlock,
 ): Promise<SnapshotPlace> => {
   const path = snapshotPath(at);
@@ -157,7 +157,7 @@ export const readSnapshot = async (
         what: `it has ${size} bytes, ${info.bytes} were written`,
       });
     return await readAll(
-      { path, reader: createFileReader(file, size), slices: createSlices(clock) },
+      { path, reader: createFileReader(file, size), slices: createSlices(clock, sliceMs) },
       info,
       takeBlock,
     );
@@ -171,6 +171,8 @@ export type ReadOptions = {
   readonly clock: Clock;
   readonly at: SnapshotFile;
   readonly info: SnapshotInfo;
+  /** Work in one turn of the event loop; some milliseconds where nothing is said. */
+  readonly sliceMs?: number;
 };
 
 type Reading = { readonly path: string; readonly reader: FileReader; readonly slices: Slices };

@@ -17,8 +17,8 @@ import {
 } from "./snapshotFile.ts";
 
 /**
- * Writes snapshots while the holding goes on changing: walks the store in short slices; what changed meanwhile is in the
- * log behind the place where the walk began. Two generations are kept, and the log behind the older one.
+ * Writes snapshots while the holding goes on changing: sweeps the store in short slices; what changed meanwhile is in the
+ * log behind the place where the sweep began. Two generations are kept, and the log behind the older one.
  */
 export type Snapshots = {
   /** Now; waits for the one under way. Rejects where it had to be given up. */
@@ -123,13 +123,19 @@ export const createSnapshots = (
 };
 
 const isDue = ({ setting, holding, room, bytesBehind, notBeforeMs, isPaused, taking }: State): boolean =>
-  bytesBehind > setting.limits.snapshotEveryBytes &&
-  bytesBehind > holding.store.bytes() &&
+  bytesBehind > dueBytes(setting, holding, room) &&
   taking === null &&
   !isPaused &&
   holding.complete &&
   room.isThere() &&
   setting.clock.nowMs() >= notBeforeMs;
+
+/** Seldom, since each writes the whole store; but a small volume has to hold two of them and the log behind the older one. */
+const dueBytes = ({ limits }: Setting, { store }: Holding, room: Room): number =>
+  Math.min(
+    Math.max(limits.snapshotEveryBytes, 2 * store.bytes()),
+    room.totalBytes() * limits.snapshotEveryShareMax,
+  );
 
 /** One at a time. */
 const take = (state: State): Promise<void> => {
@@ -158,14 +164,14 @@ const write = async (state: State, attempt: Attempt): Promise<void> => {
   const file = await openSnapshot(disk, at);
   const { line } = catalog;
   const beganMs = clock.nowMs();
-  // In one turn: the place, and the walk that begins there.
+  // In one turn: the place, and the sweep that begins there.
   await turn(clock);
   const { version, epoch, bytes, history } = holding;
   const behindBefore = state.bytesBehind;
   const place: SnapshotPlace = { version, epoch, bytes, history };
   const writer = writeSnapshot(disk, { file, at }, place);
   try {
-    const through = await walk(state, writer, attempt);
+    const through = await sweepAll(state, writer, attempt);
     const info = await writer.finish(through);
     await line.syncThrough(through);
     await check(setting, info);
@@ -182,27 +188,42 @@ const write = async (state: State, attempt: Attempt): Promise<void> => {
   }
 };
 
-/** Writes all entries; answers the version at the end of the walk. */
-const walk = async (state: State, writer: SnapshotWriter, attempt: Attempt): Promise<Version> => {
+/** Writes all entries; answers the version at the end of the sweep. */
+const sweepAll = async (state: State, writer: SnapshotWriter, attempt: Attempt): Promise<Version> => {
   const { holding, room, setting } = state;
   const { clock, limits, folder } = setting;
   checkAttempt(attempt);
-  const entries = holding.store.walk();
-  for (;;) {
-    const fromMs = clock.nowMs();
-    let isDone = false;
-    do {
-      const { frame, entries: count, done } = encodeEntries(entries, limits.blockBytes);
-      if (count > 0) writer.add(frame, count);
-      isDone = done;
-    } while (!isDone && clock.nowMs() - fromMs < limits.sliceMs);
-    state.longestTurnMs = Math.max(state.longestTurnMs, clock.nowMs() - fromMs);
-    if (isDone) return holding.version;
-    await writer.taken();
-    await turn(clock);
-    checkAttempt(attempt);
-    if (!room.isThere()) throw noRoom(folder);
+  const sweep = holding.store.sweep();
+  try {
+    for (;;) {
+      const fromMs = clock.nowMs();
+      let isDone = false;
+      do {
+        const { frame, entries: count, done } = encodeEntries(sweep, limits.blockBytes);
+        if (count > 0) writer.add(frame, count);
+        isDone = done;
+      } while (!isDone && clock.nowMs() - fromMs < limits.sliceMs);
+      state.longestTurnMs = Math.max(state.longestTurnMs, clock.nowMs() - fromMs);
+      if (isDone) return holding.version;
+      await writer.taken();
+      await giveWay(setting);
+      checkAttempt(attempt);
+      if (!room.isThere()) throw noRoom(folder);
+    }
+  } finally {
+    sweep.end();
   }
+};
+
+/** Of a slice: as much other work in a turn says that there are requests. */
+const busyShare = 0.1;
+/** Slices that requests get for each one of the snapshot. */
+const givenSlices = 3;
+
+const giveWay = async ({ clock, limits }: Setting): Promise<void> => {
+  const fromMs = clock.nowMs();
+  await turn(clock);
+  if (clock.nowMs() - fromMs > limits.sliceMs * busyShare) await clock.sleep(limits.sliceMs * givenSlices);
 };
 
 const checkAttempt = ({ isGivenUp }: Attempt): void => {
@@ -223,8 +244,13 @@ const noRoom = (folder: string): EdisError =>
   new EdisError("disk-full", `Cannot take a snapshot: ${folder} has no room for it; make the volume larger`);
 
 /** Reads it back: the log behind an older one is only let go for one that can be read. */
-const check = async ({ disk, clock, folder }: Setting, info: SnapshotInfo): Promise<void> => {
-  await readSnapshot({ disk, clock, at: { folder, sequence: info.sequence }, info }, () => undefined);
+const check = async (setting: Setting, info: SnapshotInfo): Promise<void> => {
+  const { disk, clock, folder, limits } = setting;
+  const { sliceMs } = limits;
+  await readSnapshot(
+    { disk, clock, at: { folder, sequence: info.sequence }, info, sliceMs },
+    () => undefined,
+  );
 };
 
 /** Makes it the newest generation, and lets go what is older than the one before. */

@@ -1,15 +1,14 @@
 import { EdisError } from "../../core/errors.ts";
 import { version } from "../../core/ids.ts";
 import { encodeMessage } from "../../core/message.ts";
-import type { Entry } from "../../core/record.ts";
 import type { Connection } from "../../net/connection.ts";
 import type { Held } from "../held.ts";
 import { historyUpTo } from "./history.ts";
 import { encodeEntries } from "./recordEncoder.ts";
 
 /**
- * Sends everything that is held to one process, on a connection of its own: a walk over the keys while writes go on. The
- * records from where the walk began are kept until the connection ends, for the process to take them from the stream.
+ * Sends everything that is held to one process, on a connection of its own: a sweep over the keys while writes go on. The
+ * records from where the sweep began are kept until the connection ends, for the process to take them from the stream.
  */
 export type CopySender = {
   /** Sends as much as one turn of the event loop may. Answers whether there is more that could go out at once. */
@@ -34,7 +33,7 @@ export const startCopy = (
     throw new EdisError("not-serving", "Cannot send a copy: this process does not hold all of a shard");
   const { epoch, history, bytes } = holding;
   const hold = log.hold(version(holding.version + 1));
-  const walk: Iterator<Entry> = holding.store.walk();
+  const sweep = holding.store.sweep();
   let isDone = false;
   connection.send(
     encodeMessage({
@@ -45,7 +44,7 @@ export const startCopy = (
   return {
     feed: () => {
       if (isDone || connection.unsentBytes() >= limits.ahead) return false;
-      const { frame, done } = encodeEntries(walk, limits.entriesPerTurn);
+      const { frame, done } = encodeEntries(sweep, limits.entriesPerTurn);
       if (frame.length > 0) connection.send(frame);
       sent(frame.length);
       if (!done) return true;
@@ -54,6 +53,9 @@ export const startCopy = (
       return false;
     },
     isDone: () => isDone,
-    end: hold.release,
+    end: () => {
+      sweep.end();
+      hold.release();
+    },
   };
 };

@@ -1,5 +1,6 @@
 import type { Epoch, Version } from "../../core/ids.ts";
-import type { Entry, Operation, Record } from "../../core/record.ts";
+import type { Operation, Record } from "../../core/record.ts";
+import type { Sweep } from "../store/store.ts";
 
 /** Records and entries as CBOR, byte for byte what core/record.ts makes of them, written straight to where they go. */
 
@@ -38,35 +39,45 @@ export const writeEpoch = (
   return writeNumber(target, writeNumber(target, start + 2, epoch), version);
 };
 
-/** A frame of the next entries of a walk: about `bytesMax` bytes, more only where a single entry has more. */
-export const encodeEntries = (walk: Iterator<Entry>, bytesMax: number): EntriesFrame => {
-  let target = Buffer.allocUnsafeSlow(bytesMax + overheadBytesMax);
+/** A frame of the next entries of a sweep: about `bytesMax` bytes, more only where a single entry has more. */
+export const encodeEntries = (sweep: Sweep, bytesMax: number): EntriesFrame => {
+  const { entry } = sweep;
+  let target = Buffer.allocUnsafeSlow(bytesMax + overheadBytesMax + usualEntryBytes);
   let at = 0;
   for (let entries = 0; ; entries++) {
     if (at >= bytesMax) return { frame: target.subarray(0, at), entries, done: false };
-    const next = walk.next();
-    if (next.done === true) return { frame: target.subarray(0, at), entries, done: true };
-    const { key, value, expiresAtMs } = next.value;
-    const size = overheadBytesMax + key.length + value.length;
+    if (!sweep.next()) return { frame: target.subarray(0, at), entries, done: true };
+    const { bytes, keyFrom, valueFrom, valueTo, expiresAtMs } = entry;
+    const size = overheadBytesMax + valueTo - keyFrom;
     if (target.length - at < size) target = Buffer.concat([target.subarray(0, at)], at + size);
     target[at++] = 0x84;
     target[at++] = 0;
-    at = writeBytes(target, at, key);
-    at = writeBytes(target, at, value);
+    at = writeRange(target, at, { bytes, from: keyFrom, to: valueFrom });
+    at = writeRange(target, at, { bytes, from: valueFrom, to: valueTo });
     at = writeNumber(target, at, expiresAtMs ?? 0);
   }
 };
+
+/** The last entry of a frame usually fits without moving the frame. */
+const usualEntryBytes = 4096;
 
 export type EntriesFrame = { readonly frame: Uint8Array; readonly entries: number; readonly done: boolean };
 
 /** Up to here a loop is faster than the call that copies. */
 const loopBytesMax = 32;
 
-const writeBytes = (target: Buffer, start: number, bytes: Uint8Array): number => {
-  const { length } = bytes;
+const writeBytes = (target: Buffer, start: number, bytes: Uint8Array): number =>
+  writeRange(target, start, { bytes, from: 0, to: bytes.length });
+
+const writeRange = (
+  target: Buffer,
+  start: number,
+  { bytes, from, to }: { readonly bytes: Uint8Array; readonly from: number; readonly to: number },
+): number => {
+  const length = to - from;
   const at = writeHeader(target, start, { major: 2, argument: length });
-  if (length <= loopBytesMax) for (let i = 0; i < length; i++) target[at + i] = bytes[i] ?? 0;
-  else target.set(bytes, at);
+  if (length <= loopBytesMax) for (let i = 0; i < length; i++) target[at + i] = bytes[from + i] ?? 0;
+  else target.set(length === bytes.length ? bytes : bytes.subarray(from, to), at);
   return at + length;
 };
 

@@ -1,4 +1,5 @@
 import { check } from "../../core/check.ts";
+import { carry, placeToMeet, type Cursor } from "./sweep.ts";
 
 /**
  * Memory outside the JavaScript heap: objects of whole 8-byte units, written one after the other into segments and named
@@ -25,9 +26,17 @@ export type Arena = {
   readonly freeIds: number[];
   /** Memory of segments that are gone, until it is used again or given back. */
   retired: ArrayBuffer[];
-  /** The segments that are written to, 0 for none. */
-  current: number;
-  currentLarge: number;
+  /** Which segment was opened when, counted from 1; 0 where there is none. */
+  readonly order: number[];
+  opened: number;
+  /** Whether a segment was opened for what is moved ahead of a sweep. */
+  readonly isCarried: boolean[];
+  /** Where new objects go, and what was moved. */
+  written: Lane;
+  /** Where objects go that a sweep has yet to meet; only they, so that it has no more to meet than there was. */
+  carried: Lane;
+  /** Sweeps under way; see sweep.ts. */
+  sweeps: readonly Cursor[];
   liveUnits: number;
   deadUnits: number;
   /** Bytes of all segments, retired ones included; of large ones as much as was written. */
@@ -36,6 +45,9 @@ export type Arena = {
   victim: number;
   scanned: number;
 };
+
+/** The segments that are written to, of usual and of large objects; 0 for none. */
+export type Lane = { usual: number; large: number };
 
 /** What an arena needs to know of its objects. */
 export type Objects = {
@@ -55,42 +67,47 @@ const noWords = new Int32Array(0);
 export const createArena = (unitBits: number, objects: Objects): Arena => ({
   ...{ unitBits, unitMask: (1 << unitBits) - 1, objects },
   ...{ bytes: [noBytes], words: [noWords], used: [0], dead: [0], freeIds: [], retired: [] },
-  ...{ current: 0, currentLarge: 0, liveUnits: 0, deadUnits: 0, heldBytes: 0, victim: 0, scanned: 0 },
+  ...{ order: [0], opened: 0, isCarried: [false], sweeps: [] },
+  ...{ written: { usual: 0, large: 0 }, carried: { usual: 0, large: 0 } },
+  ...{ liveUnits: 0, deadUnits: 0, heldBytes: 0, victim: 0, scanned: 0 },
 });
 
 /** Room for an object. Moves none. What lies there is whatever was there before. */
-export const allocate = (arena: Arena, units: number): number => {
-  const { current, used, unitBits, unitMask } = arena;
+export const allocate = (arena: Arena, units: number): number => allocateIn(arena, units, arena.written);
+
+const allocateIn = (arena: Arena, units: number, lane: Lane): number => {
+  const { used, unitBits, unitMask } = arena;
   arena.liveUnits += units;
-  if (units * 4 > unitMask + 1) return allocateLarge(arena, units);
-  const at = used[current] ?? 0;
-  if (current !== 0 && at + units <= unitMask + 1) {
-    used[current] = at + units;
-    return (current << unitBits) | at;
+  if (units * 4 > unitMask + 1) return allocateLarge(arena, units, lane);
+  const before = lane.usual;
+  const at = used[before] ?? 0;
+  if (before !== 0 && at + units <= unitMask + 1) {
+    used[before] = at + units;
+    return (before << unitBits) | at;
   }
   const size = (unitMask + 1) * unitBytes;
   const reused = arena.retired.pop();
   if (reused === undefined) arena.heldBytes += size;
-  const id = openSegment(arena, reused ?? new ArrayBuffer(size));
-  const before = arena.current;
-  arena.current = id;
+  const id = openSegment(arena, reused ?? new ArrayBuffer(size), lane);
+  lane.usual = id;
   closeSegment(arena, before);
   used[id] = units;
   return id << unitBits;
 };
 
-const allocateLarge = (arena: Arena, units: number): number => {
-  const { currentLarge, used, unitBits, unitMask } = arena;
+const allocateLarge = (arena: Arena, units: number, lane: Lane): number => {
+  const { used, unitBits, unitMask } = arena;
   arena.heldBytes += units * unitBytes;
-  const at = used[currentLarge] ?? 0;
-  const room = (arena.words[currentLarge]?.length ?? 0) >>> 1;
-  if (currentLarge !== 0 && at <= unitMask && at + units <= room) {
-    used[currentLarge] = at + units;
-    return (currentLarge << unitBits) | at;
+  const before = lane.large;
+  const at = used[before] ?? 0;
+  const room = (arena.words[before]?.length ?? 0) >>> 1;
+  if (before !== 0 && at <= unitMask && at + units <= room) {
+    used[before] = at + units;
+    return (before << unitBits) | at;
   }
-  const id = openSegment(arena, new ArrayBuffer(Math.max(units, 2 * (unitMask + 1)) * unitBytes));
-  arena.currentLarge = id;
-  closeSegment(arena, currentLarge);
+  const id = openSegment(arena, new ArrayBuffer(Math.max(units, 2 * (unitMask + 1)) * unitBytes), lane);
+  lane.large = id;
+  closeSegment(arena, before);
   used[id] = units;
   return id << unitBits;
 };
@@ -102,15 +119,20 @@ export const free = (arena: Arena, ref: number, units: number): void => {
   arena.dead[id] = dead;
   arena.liveUnits -= units;
   arena.deadUnits += units;
-  if (dead === arena.used[id] && id !== arena.current && id !== arena.currentLarge) retire(arena, id);
+  if (dead === arena.used[id] && !isOpen(arena, id)) retire(arena, id);
 };
 
-const openSegment = (arena: Arena, buffer: ArrayBuffer): number => {
+const isOpen = ({ written, carried }: Arena, id: number): boolean =>
+  id === written.usual || id === written.large || id === carried.usual || id === carried.large;
+
+const openSegment = (arena: Arena, buffer: ArrayBuffer, lane: Lane): number => {
   const id = arena.freeIds.pop() ?? arena.bytes.length;
   check(id < Math.min(segmentsMax, 2 ** (32 - arena.unitBits)), "the store is within its address space");
   arena.bytes[id] = new Uint8Array(buffer);
   arena.words[id] = new Int32Array(buffer);
   arena.dead[id] = 0;
+  arena.order[id] = ++arena.opened;
+  arena.isCarried[id] = lane === arena.carried;
   return id;
 };
 
@@ -128,6 +150,7 @@ const retire = (arena: Arena, id: number): void => {
   arena.words[id] = noWords;
   arena.used[id] = 0;
   arena.dead[id] = 0;
+  arena.order[id] = 0;
   arena.freeIds.push(id);
   if (arena.victim === id) arena.victim = 0;
   if (buffer.byteLength === (arena.unitMask + 1) * unitBytes) {
@@ -139,10 +162,33 @@ const retire = (arena: Arena, id: number): void => {
   }
 };
 
+/** Begins a sweep of all objects that are there; see sweep.ts. */
+export const beginSweep = (arena: Arena): Cursor => {
+  endCarrying(arena);
+  const cursor = { ...{ id: 0, order: 0, unit: 0 }, lastOrder: arena.opened, lastCarried: 0 };
+  arena.sweeps = [...arena.sweeps, cursor];
+  return cursor;
+};
+
+/** What is moved from now on goes to segments that are opened from now on: a sweep that begins meets them last. */
+const endCarrying = (arena: Arena): void => {
+  const { written, carried, used } = arena;
+  const { usual, large } = carried;
+  carried.usual = 0;
+  carried.large = 0;
+  closeSegment(arena, large);
+  if (usual === 0) return;
+  // The one with more room is written to.
+  const isRoomier = written.usual === 0 || (used[usual] ?? 0) < (used[written.usual] ?? 0);
+  const closed = isRoomier ? written.usual : usual;
+  if (isRoomier) written.usual = usual;
+  closeSegment(arena, closed);
+};
+
 /** Frees everything. */
 export const clearArena = (arena: Arena): void => {
-  arena.current = 0;
-  arena.currentLarge = 0;
+  arena.written = { usual: 0, large: 0 };
+  arena.carried = { usual: 0, large: 0 };
   for (let id = 1; id < arena.bytes.length; id++) {
     if ((arena.bytes[id]?.length ?? 0) > 0) retire(arena, id);
   }
@@ -181,7 +227,9 @@ export const compactArena = (arena: Arena, bytesMax: number, slackBytes: number)
     budget -= objectCostBytes;
     if (units < 0) continue;
     budget -= units * unitBytes;
-    const to = allocate(arena, units);
+    const place = placeToMeet(arena, victim, from);
+    const to = allocateIn(arena, units, place === null ? arena.written : arena.carried);
+    if (place !== null) carry(arena, place, to >>> unitBits);
     const target = arena.words[to >>> unitBits] ?? noWords;
     copyUnits(words, target, { from, to: to & arena.unitMask, units });
     const ref = (victim << unitBits) | from;
@@ -219,8 +267,9 @@ const chooseVictim = (arena: Arena): void => {
   check(best !== 0, "dead units lie in some segment");
   arena.victim = best;
   arena.scanned = 0;
-  const isOpen = best === arena.current || best === arena.currentLarge;
-  if (best === arena.current) arena.current = 0;
-  if (best === arena.currentLarge) arena.currentLarge = 0;
-  if (isOpen) closeSegment(arena, best);
+  for (const lane of [arena.written, arena.carried]) {
+    if (best === lane.usual) lane.usual = 0;
+    if (best === lane.large) lane.large = 0;
+  }
+  closeSegment(arena, best);
 };

@@ -96,6 +96,31 @@ export const valueOf = (entries: Entries, ref: number): Uint8Array => {
   return new Uint8Array(segmentOf(entries, ref).buffer, start, valueBytesOf(entries, ref));
 };
 
+/** Where an entry lies, for who reads it at once. */
+export type EntryRange = {
+  bytes: Uint8Array;
+  keyFrom: number;
+  /** The end of the key and the beginning of the value. */
+  valueFrom: number;
+  valueTo: number;
+  expiresAtMs: number | null;
+};
+
+export const noRange = (): EntryRange => ({
+  ...{ bytes: new Uint8Array(0), keyFrom: 0, valueFrom: 0, valueTo: 0, expiresAtMs: null },
+});
+
+export const tellRange = (entries: Entries, ref: number, range: EntryRange): void => {
+  const first = wordOf(entries, ref, 0);
+  const second = wordOf(entries, ref, 1);
+  const start = (ref & entries.unitMask) * unitBytes + headerBytes;
+  range.bytes = segmentOf(entries, ref);
+  range.keyFrom = second < 0 ? start + deadlineBytes : start;
+  range.valueFrom = range.keyFrom + (second & keyMask) + 1;
+  range.valueTo = range.valueFrom + (first & valueMask);
+  range.expiresAtMs = second < 0 ? instantOf(entries, ref) : null;
+};
+
 export const hasKey = (
   entries: Entries,
   ref: number,

@@ -3,7 +3,7 @@ import { check } from "../../core/check.ts";
 import { slot as slotFrom, slotCount, type Slot } from "../../core/ids.ts";
 import type { Entry } from "../../core/record.ts";
 import { slotOf } from "../../core/slot.ts";
-import { clearArena, compactArena, unitBytes, usualUnitBits } from "./arena.ts";
+import { beginSweep, clearArena, compactArena, unitBytes, usualUnitBits } from "./arena.ts";
 import {
   addDeadline,
   changeDeadline,
@@ -21,7 +21,8 @@ import * as layout from "./entries.ts";
 import { createAges, drawOf, idleOf, moveHand, victimOf, type Ages } from "./eviction.ts";
 import { hashOf, hashOfRange, type HashSeed } from "./hash.ts";
 import * as slots from "./slotIndex.ts";
-import type { KeyBatch, KeyRange, Store } from "./store.ts";
+import type { KeyBatch, KeyRange, Store, Sweep } from "./store.ts";
+import { endSweep, nextObject } from "./sweep.ts";
 
 export type SegmentStoreOptions = {
   readonly seed: HashSeed;
@@ -88,6 +89,7 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
     expired: (wallMs, max) =>
       dueEntries(deadlines, wallMs, max).map((ref) => layout.keyOf(entries, ref).slice()),
     walk: () => walk(state),
+    sweep: () => sweep(state),
     seek: (key, slot) => seek(state, key, slot),
     seekRange: (key) => seekRange(state, key),
     foresee: (keys) => {
@@ -333,6 +335,23 @@ function* walk(state: State): Iterator<Entry, undefined> {
   for (let slot = 0; slot < slotCount; slot++)
     if ((state.index.counts[slot] ?? 0) > 0) yield* iterable(walkSlot(state, slotFrom(slot)));
 }
+
+const sweep = ({ entries }: State): Sweep => {
+  const cursor = beginSweep(entries);
+  const entry = layout.noRange();
+  return {
+    entry,
+    next: () => {
+      const ref = nextObject(entries, cursor);
+      if (ref === 0) return false;
+      layout.tellRange(entries, ref, entry);
+      return true;
+    },
+    end: () => {
+      endSweep(entries, cursor);
+    },
+  };
+};
 
 const iterable = <T>(iterator: Iterator<T, undefined>): Iterable<T, undefined> => ({
   [Symbol.iterator]: () => iterator,

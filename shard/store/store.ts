@@ -1,6 +1,7 @@
 import type { Slot } from "../../core/ids.ts";
 import type { Entry, Operation } from "../../core/record.ts";
 import type { Eviction } from "../../core/settings.ts";
+import type { EntryRange } from "./entries.ts";
 
 /**
  * What a shard holds: keys (1 byte to 64 KiB) with a value and perhaps an instant at which they expire. A store decides nothing: an expired
@@ -29,6 +30,12 @@ export type Store = {
    * it goes on in an order that no write changes.
    */
   readonly walk: () => Iterator<Entry>;
+  /**
+   * In the order of memory, which is far less work than `walk`: every key that is there now and is neither written nor
+   * deleted before it is met, at least once, each as it is when it is met. Others are met or not. It ends whatever is
+   * written. Who does not go on to its end has to end it.
+   */
+  readonly sweep: () => Sweep;
 
   /**
    * Looks a key up, with no allocation; `slot` must be its slot. That is a use of the key. What follows is about this key, until the next call that
@@ -82,6 +89,14 @@ export type Store = {
    * there is more to do. Without it, memory of what was deleted or replaced is never used again.
    */
   readonly compact: (bytesMax: number) => boolean;
+};
+
+export type Sweep = {
+  /** Goes on to the next entry; false where there is none any more, and the sweep has ended. */
+  readonly next: () => boolean;
+  /** Where that entry lies: good until the store next changes, or `next` is called. */
+  readonly entry: Readonly<EntryRange>;
+  readonly end: () => void;
 };
 
 /** A key: the bytes between `from` and `to`, and their slot. */

@@ -23,6 +23,7 @@ export const smallLimits: LogLimits = {
   reserveBytes: 0,
   retryMs: 5,
   snapshotEveryBytes: Infinity,
+  snapshotEveryShareMax: Infinity,
   blockBytes: 100,
   quarantineBytes: 100_000,
 };

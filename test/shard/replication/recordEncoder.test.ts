@@ -10,6 +10,8 @@ import {
   type Record,
 } from "../../../core/record.ts";
 import { createJournal } from "../../../shard/journal.ts";
+import { createSegmentStore } from "../../../shard/store/segmentStore.ts";
+import { stringOf } from "../../support/shardBytes.ts";
 import {
   encodeEntries,
   recordBytesMax,
@@ -57,14 +59,16 @@ test("the beginning of an epoch is encoded byte for byte as the core does", (t) 
 test("entries go into frames of about the wanted size, byte for byte as the core encodes them", (t) => {
   fc.assert(
     fc.property(
-      fc.array(entry, { maxLength: 30 }),
+      fc.uniqueArray(entry, { maxLength: 30, selector: (one) => stringOf(one.key) }),
       fc.integer({ min: 1, max: 100_000 }),
       (entries, bytesMax) => {
-        const walk = entries[Symbol.iterator]();
+        const store = createSegmentStore({ seed: { low: 1, high: 2 } });
+        for (const { key, value, expiresAtMs } of entries) store.set(key, value, expiresAtMs);
+        const sweep = store.sweep();
         const frames: Uint8Array[] = [];
         let count = 0;
         for (;;) {
-          const { frame, entries: held, done } = encodeEntries(walk, bytesMax);
+          const { frame, entries: held, done } = encodeEntries(sweep, bytesMax);
           frames.push(frame);
           count += held;
           if (done) break;

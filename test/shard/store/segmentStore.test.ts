@@ -5,7 +5,7 @@ import { keyBytesMax } from "../../../core/limits.ts";
 import type { Entry } from "../../../core/record.ts";
 import { slotOf } from "../../../core/slot.ts";
 import { createSegmentStore } from "../../../shard/store/segmentStore.ts";
-import type { Store } from "../../../shard/store/store.ts";
+import type { Store, Sweep } from "../../../shard/store/store.ts";
 import { bytesOf, stringOf } from "../../support/shardBytes.ts";
 import { createSmallStore } from "../../support/shardStore.ts";
 
@@ -83,15 +83,52 @@ const command = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("walk" as const), slotOf: fc.option(key) }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("step" as const), steps: fc.nat(30) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("sweep" as const) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({ kind: fc.constant("sweepOn" as const), which: fc.nat(3), steps: fc.nat(12) }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("endSweep" as const), which: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("clear" as const), really: fc.nat(5) }) },
 );
 type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
 
 /** A walk that goes on: which keys it still has to meet, and which it has met. */
 type Walk = { readonly walk: Iterator<Entry>; readonly missing: Set<string>; readonly met: Set<string> };
-type World = { readonly t: ExecutionContext; readonly store: Store; readonly model: Model; walks: Walk[] };
+/** Which keys a sweep still has to meet. */
+type Swept = { readonly sweep: Sweep; readonly missing: Set<string> };
+type World = {
+  readonly t: ExecutionContext;
+  readonly store: Store;
+  readonly model: Model;
+  walks: Walk[];
+  sweeps: Swept[];
+};
 
-const forget = ({ model, walks }: World, key: string): boolean => {
+const sweepOn = ({ t, model }: World, { sweep, missing }: Swept, steps: number): boolean => {
+  for (let i = 0; i < steps; i++) {
+    if (!sweep.next()) {
+      t.is(missing.size, 0, "every key that was there and was left alone is met");
+      t.false(sweep.next());
+      return false;
+    }
+    const { bytes, keyFrom, valueFrom, valueTo, expiresAtMs } = sweep.entry;
+    const key = stringOf(bytes.subarray(keyFrom, valueFrom)) ?? "";
+    const met = { value: new Uint8Array(bytes.subarray(valueFrom, valueTo)), expiresAtMs };
+    t.deepEqual(met, model.get(key), "a key is met as it is now");
+    missing.delete(key);
+  }
+  return true;
+};
+
+/** Sweeps may miss what is written meanwhile. */
+const remember = ({ model, sweeps }: World, key: string, kept: Kept): void => {
+  for (const { missing } of sweeps) missing.delete(key);
+  model.set(key, kept);
+};
+
+const forget = ({ model, walks, sweeps }: World, key: string): boolean => {
+  for (const { missing } of sweeps) missing.delete(key);
   for (const { missing } of walks) missing.delete(key);
   return model.delete(key);
 };
@@ -118,7 +155,7 @@ const run = (world: World, command: Command): void => {
   switch (command.kind) {
     case "set":
       store.set(bytesOf(command.key), command.value, command.expiresAtMs);
-      model.set(command.key, { value: command.value, expiresAtMs: command.expiresAtMs });
+      remember(world, command.key, { value: command.value, expiresAtMs: command.expiresAtMs });
       return;
     case "delete":
       t.is(store.delete(bytesOf(command.key)), forget(world, command.key));
@@ -130,7 +167,7 @@ const run = (world: World, command: Command): void => {
       if (kept === undefined) return;
       t.is(store.expiresAtMs(), kept.expiresAtMs);
       store.put(store.value(), command.expiresAtMs);
-      model.set(command.key, { value: kept.value, expiresAtMs: command.expiresAtMs });
+      remember(world, command.key, { value: kept.value, expiresAtMs: command.expiresAtMs });
       return;
     }
     case "copy": {
@@ -138,7 +175,7 @@ const run = (world: World, command: Command): void => {
       const view = store.get(bytesOf(command.key));
       if (kept === undefined || view === undefined) return;
       store.set(bytesOf(command.to), view.value.subarray(view.value.length >> 1), null);
-      model.set(command.to, { value: kept.value.slice(kept.value.length >> 1), expiresAtMs: null });
+      remember(world, command.to, { value: kept.value.slice(kept.value.length >> 1), expiresAtMs: null });
       return;
     }
     case "expire": {
@@ -178,6 +215,19 @@ const run = (world: World, command: Command): void => {
     case "step":
       world.walks = world.walks.filter((walk) => step(world, walk, command.steps));
       return;
+    case "sweep":
+      if (world.sweeps.length < 4)
+        world.sweeps.push({ sweep: store.sweep(), missing: new Set(model.keys()) });
+      return;
+    case "sweepOn": {
+      const swept = world.sweeps[command.which];
+      if (swept !== undefined && !sweepOn(world, swept, command.steps))
+        world.sweeps = world.sweeps.filter((one) => one !== swept);
+      return;
+    }
+    case "endSweep":
+      for (const { sweep } of world.sweeps.splice(command.which, 1)) sweep.end();
+      return;
     case "clear":
       if (command.really !== 0) return;
       store.clear();
@@ -189,7 +239,7 @@ const run = (world: World, command: Command): void => {
 test("a store does what a plain map does, whatever grows, moves and is walked meanwhile", (t) => {
   fc.assert(
     fc.property(fc.array(command, { minLength: 1, maxLength: 300, size: "max" }), (script) => {
-      const world: World = { t, store: createSmallStore(), model: new Map(), walks: [] };
+      const world: World = { t, store: createSmallStore(), model: new Map(), walks: [], sweeps: [] };
       const { store, model } = world;
       for (const command of script) {
         run(world, command);
@@ -202,6 +252,7 @@ test("a store does what a plain map does, whatever grows, moves and is walked me
         const { heldBytes, liveBytes, deadBytes } = store.memory();
         t.true(liveBytes >= bytes && liveBytes + deadBytes <= heldBytes);
       }
+      for (const swept of world.sweeps) t.false(sweepOn(world, swept, Infinity));
       for (const walk of world.walks) t.false(step(world, walk, Infinity));
       t.deepEqual(everything(store.walk()), sorted(model));
       for (const [key, kept] of model) {
@@ -246,6 +297,79 @@ test("a walk ends although keys are deleted and set again all the while, and mis
     t.true(steps <= 10_000);
   }
   for (let i = 50; i < 100; i++) t.is(seen.get(`{t}key:${i}`), "before");
+});
+
+test("a sweep meets all that is left alone, and no more than there was, whatever is written and moved between its steps", (t) => {
+  for (const perStep of [1, 3, 20]) {
+    // Segments of 1 KiB. Every third key is left alone.
+    const store = createSmallStore();
+    const keyCount = 600;
+    const name = (i: number): string => `key:${i}`;
+    const value = (i: number): Uint8Array => new Uint8Array(i % 40 === 0 ? 700 : i % 90).fill(i);
+    for (let i = 0; i < keyCount; i++) store.set(bytesOf(name(i)), value(i), null);
+    const sweeps = [store.sweep(), store.sweep()];
+    const met = sweeps.map(() => new Map<string, number>());
+    let written = 0;
+    let steps = 0;
+    // One of them takes ten steps where the other takes one.
+    for (let going = 2; going > 0;) {
+      for (let i = 0; i < perStep; i++, written++) {
+        const n = (written * 7919) % keyCount;
+        if (n % 3 !== 0) store.set(bytesOf(name(n)), value(n + 1), null);
+      }
+      for (let i = 0; i < perStep; i++) store.compact(400);
+      going = 0;
+      for (const [which, sweep] of sweeps.entries()) {
+        if (which === 1 && steps % 10 !== 0) {
+          going++;
+          continue;
+        }
+        if (!sweep.next()) continue;
+        going++;
+        const { bytes, keyFrom, valueFrom } = sweep.entry;
+        const key = stringOf(bytes.subarray(keyFrom, valueFrom)) ?? "";
+        met[which]?.set(key, (met[which].get(key) ?? 0) + 1);
+      }
+      steps++;
+      t.true(steps < keyCount * 30, "it ends");
+    }
+    for (const of of met) for (let i = 0; i < keyCount; i += 3) t.true((of.get(name(i)) ?? 0) > 0);
+    // The slower one never meets a key that was left alone again.
+    for (let i = 0; i < keyCount; i += 3) t.is(met[1]?.get(name(i)), 1);
+    while (store.compact(1_000));
+  }
+});
+
+test("sweeps that begin one after the other, while objects are carried for those before, miss nothing either", (t) => {
+  // Keys of every fourth are left alone; a sweep begins every 150 steps, each slower than the one before.
+  const store = createSmallStore();
+  const keyCount = 400;
+  const name = (i: number): string => `key:${i}`;
+  for (let i = 0; i < keyCount; i++) store.set(bytesOf(name(i)), new Uint8Array(i % 90).fill(i), null);
+  const sweeps: { readonly sweep: Sweep; readonly every: number; readonly missing: Set<string> }[] = [];
+  let ended = 0;
+  let written = 0;
+  for (let step = 0; step < 12_000; step++) {
+    if (step % 150 === 0 && step < 3_000) {
+      const alone = Array.from({ length: keyCount / 4 }, (_, i) => name(i * 4));
+      sweeps.push({ sweep: store.sweep(), every: 1 + (sweeps.length % 5), missing: new Set(alone) });
+    }
+    for (let i = 0; i < 4; i++, written++) {
+      const n = (written * 7919) % keyCount;
+      if (n % 4 !== 0) store.set(bytesOf(name(n)), new Uint8Array((n + written) % 90), null);
+      store.compact(300);
+    }
+    for (const { sweep, every, missing } of sweeps) {
+      if (step % every !== 0) continue;
+      if (sweep.next()) {
+        const { bytes, keyFrom, valueFrom } = sweep.entry;
+        missing.delete(stringOf(bytes.subarray(keyFrom, valueFrom)) ?? "");
+      } else if (missing.size === 0) ended++;
+      else t.fail(`missed ${[...missing].join(" ")}`);
+    }
+  }
+  t.true(ended > 0);
+  t.true(sweeps.every(({ missing }) => missing.size === 0));
 });
 
 test("values of 64 MiB and keys of 64 KiB are kept whole, and their memory goes back", (t) => {
