@@ -152,7 +152,7 @@ for (const mode of fsyncs)
       info.tell({ fsync: mode });
       (await own(world)).close();
       let acked = 0;
-      for (let i = 0; i < crashes; i++) acked += await crash(t, world, 200 + ((i * 617) % 1_500));
+      for (let i = 0; i < crashes; i++) acked += await crash(t, world, 100 + ((i * 617) % 900));
       t.true(acked > crashes * 100, `${acked} writes were acknowledged`);
       t.log(`${crashes} kills, ${acked} writes of ${valueBytes} bytes acknowledged, none lost`);
     },
