@@ -1,6 +1,6 @@
-import { build } from "esbuild";
 import * as v from "valibot";
-import { apply, expect, kubectl, sleep, until } from "./kube.ts";
+import { expect, kubectl, sleep, until } from "./kube.ts";
+import { startProgram } from "./programPod.ts";
 
 const line = v.object({
   atMs: v.number(),
@@ -53,13 +53,8 @@ export const loadPod = (namespace: string, image: string, info: string): LoadPod
 
   return {
     start: async () => {
-      const { outputFiles } = await build({
-        ...{ bundle: true, minify: true, platform: "node", target: "node24", format: "esm", write: false },
-        entryPoints: ["test/e2e/load.ts"],
-        external: ["bufferutil", "utf-8-validate", "cbor-extract"],
-        banner: { js: 'import{createRequire}from"module";const require=createRequire(import.meta.url);' },
-      });
-      await apply(JSON.stringify(manifest({ namespace, image, info, program: outputFiles[0]?.text ?? "" })));
+      const environment = { LOAD_INFO: info, LOAD_CLUSTER: `${namespace}/demo` };
+      await startProgram({ namespace, image, name: "load", environment });
       await until("the load runs", 60_000, async () => {
         const { writes, reads } = await last();
         return writes > 100 && reads > 100 ? undefined : `${writes} writes, ${reads} reads so far`;
@@ -104,48 +99,3 @@ export const loadPod = (namespace: string, image: string, info: string): LoadPod
     },
   };
 };
-
-type Made = {
-  readonly namespace: string;
-  readonly image: string;
-  readonly info: string;
-  readonly program: string;
-};
-
-const manifest = ({ namespace, image, info, program }: Made): unknown => ({
-  apiVersion: "v1",
-  kind: "List",
-  items: [
-    {
-      apiVersion: "v1",
-      kind: "ConfigMap",
-      metadata: { name: "load", namespace },
-      data: { "load.mjs": program },
-    },
-    {
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: { name: "load", namespace },
-      spec: {
-        restartPolicy: "Never",
-        terminationGracePeriodSeconds: 1,
-        automountServiceAccountToken: false,
-        securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
-        containers: [
-          {
-            name: "load",
-            image,
-            command: ["node", "/load/load.mjs"],
-            env: [
-              { name: "LOAD_INFO", value: info },
-              { name: "LOAD_CLUSTER", value: `${namespace}/demo` },
-            ],
-            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
-            volumeMounts: [{ name: "load", mountPath: "/load" }],
-          },
-        ],
-        volumes: [{ name: "load", configMap: { name: "load" } }],
-      },
-    },
-  ],
-});

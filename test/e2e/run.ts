@@ -9,6 +9,7 @@ import { readFile } from "node:fs/promises";
 import { parseAllDocuments } from "yaml";
 import { apply, expect, field, helm, kubectl, must, run, sleep, until } from "./kube.ts";
 import { loadPod } from "./loadPod.ts";
+import { redisClients } from "./redisPod.ts";
 
 const image = process.env["EDIS_E2E_IMAGE"] ?? "edis:dev";
 const [repository = "", tag = ""] = image.split(/:(?=[^:/]*$)/);
@@ -229,6 +230,8 @@ const creation = async (): Promise<void> => {
     expect(value === "yes", value);
     return value;
   });
+  await test("Redis clients write through the Service and read from readers; MOVED can be followed", () =>
+    redisClients(namespace, image));
 };
 
 const shellPod = {

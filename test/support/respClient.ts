@@ -17,8 +17,8 @@ export const encodeCommand = (args: readonly (string | Buffer)[]): Buffer =>
     }),
   ]);
 
-export const respClient = async (port: number): Promise<RespClient> => {
-  const socket = connect({ host: "127.0.0.1", port, noDelay: true });
+export const respClient = async (port: number, host = "127.0.0.1"): Promise<RespClient> => {
+  const socket = connect({ host, port, noDelay: true });
   await new Promise<void>((resolve, reject) => {
     socket.once("connect", resolve);
     socket.once("error", reject);

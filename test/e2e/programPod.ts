@@ -1,0 +1,59 @@
+import { build } from "esbuild";
+import { must } from "./kube.ts";
+
+export type Program = {
+  readonly namespace: string;
+  /** The image under test, whose Node runs it. */
+  readonly image: string;
+  /** Of the pod, and of the program: test/e2e/NAME.ts. */
+  readonly name: string;
+  readonly environment: Readonly<Record<string, string>>;
+};
+
+/** Starts a program of this folder, as one file, in a pod of the image under test. */
+export const startProgram = async (program: Program): Promise<void> => {
+  const { outputFiles } = await build({
+    ...{ bundle: true, minify: true, platform: "node", target: "node24", format: "esm", write: false },
+    entryPoints: [`test/e2e/${program.name}.ts`],
+    external: ["bufferutil", "utf-8-validate", "cbor-extract"],
+    banner: { js: 'import{createRequire}from"module";const require=createRequire(import.meta.url);' },
+  });
+  const manifest = JSON.stringify(podOf(program, outputFiles[0]?.text ?? ""));
+  // On the server's side: what kubectl would note of it in an annotation is larger than annotations may be.
+  await must("kubectl", ["apply", "--server-side", "-f", "-"], manifest);
+};
+
+const podOf = ({ namespace, image, name, environment }: Program, text: string): unknown => ({
+  apiVersion: "v1",
+  kind: "List",
+  items: [
+    {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name, namespace },
+      data: { [`${name}.mjs`]: text },
+    },
+    {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace },
+      spec: {
+        restartPolicy: "Never",
+        terminationGracePeriodSeconds: 1,
+        automountServiceAccountToken: false,
+        securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
+        containers: [
+          {
+            name,
+            image,
+            command: ["node", `/program/${name}.mjs`],
+            env: Object.entries(environment).map(([variable, value]) => ({ name: variable, value })),
+            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
+            volumeMounts: [{ name: "program", mountPath: "/program" }],
+          },
+        ],
+        volumes: [{ name: "program", configMap: { name } }],
+      },
+    },
+  ],
+});
