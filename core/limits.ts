@@ -95,13 +95,13 @@ export const logFrameBytesMax = 256 * 1024;
 export const logBatchBytesMax = 256 * 1024 * 1024;
 /** What is written to a log before the event loop goes on, about a millisecond; more is written off the main thread, this much at a time. */
 export const logWriteBytesMax = 1024 * 1024;
-/** Records that count as written though they wait in memory until a sync that is under way is done: a second at 64 MiB/s. */
+/** Records that count as written though they wait in memory until a sync that is under way is done: a second at 64 MiB/s. There has to be room for them: on a small volume as much less as its reserve is. */
 export const logHeldBytesMax = 64 * 1024 * 1024;
 /** A volume with less room takes no more writes: room for what was appended already and for a new segment… */
 export const logReserveBytesMax = 64 * 1024 * 1024;
 /** …or this share of a small volume. */
 export const logReserveShareMax = 0.05;
-/** Written to a log before it looks how much room there is: a quarter of the reserve. */
+/** Written to a log before it looks how much room there is: a quarter of the reserve, on a small volume of the one that it has. */
 export const logLookBytesMax = 16 * 1024 * 1024;
 /** Log behind a snapshot before a new one is taken, some seconds of a start; twice what the store holds where that is more… */
 export const logBytesPerSnapshotMin = 512 * 1024 * 1024;

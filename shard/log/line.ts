@@ -61,6 +61,8 @@ export type LineOptions = {
   readonly clock: Clock;
   readonly fsync: () => Fsync;
   readonly limits: LogLimits;
+  /** What may be held of what counts as written. Asked each time: there has to be room for it on the volume. */
+  readonly heldBytes: () => number;
   readonly events: LineEvents;
 };
 
@@ -230,8 +232,8 @@ const settle = (state: State): void => {
 
 /** Every second, so that what was answered for while it is held is never older than that by much. */
 const hold = (state: State, sinceMs: number): void => {
-  const { clock, limits } = state.options;
-  if (state.pending.bytes <= limits.heldBytes && clock.nowMs() - sinceMs <= limits.heldMs)
+  const { clock, limits, heldBytes } = state.options;
+  if (state.pending.bytes <= heldBytes() && clock.nowMs() - sinceMs <= limits.heldMs)
     confirm(state, state.newest);
 };
 

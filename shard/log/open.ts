@@ -151,6 +151,7 @@ const assemble = (options: LogOptions, setting: Setting, found: Found): State =>
 const lineOptions = (options: LogOptions, setting: Setting, stateOf: () => State): LineOptions => ({
   ...setting,
   fsync: options.fsync,
+  heldBytes: () => setting.limits.heldBytes * stateOf().room.share(),
   events: {
     durable: options.events.durable,
     wrote: (bytes) => {

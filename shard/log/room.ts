@@ -16,6 +16,8 @@ export type Room = {
   readonly totalBytes: () => number;
   /** Bytes that could be written without touching the reserve; looks now. */
   readonly left: () => Promise<number>;
+  /** The volume's reserve as a share of the usual one: what comes out of the reserve is less on a small volume. */
+  readonly share: () => number;
   readonly stop: () => void;
 };
 
@@ -42,6 +44,7 @@ export const createRoom = (options: RoomOptions): Room => {
   let lookedAtMs = clock.nowMs();
   let bytes = 0;
   let totalBytes = Infinity;
+  let share = 1;
   let cancel: Cancel = () => undefined;
 
   const settle = (): void => {
@@ -67,6 +70,7 @@ export const createRoom = (options: RoomOptions): Room => {
       ({ free, total, reserve }) => {
         isLooking = false;
         totalBytes = total;
+        share = limits.reserveBytes === 0 ? 1 : reserve / limits.reserveBytes;
         isShort = free < (isShort ? reserve * againShare : reserve);
         settle();
       },
@@ -80,7 +84,7 @@ export const createRoom = (options: RoomOptions): Room => {
     isThere: () => isThere,
     wrote: (count) => {
       bytes += count;
-      if (bytes >= limits.lookEveryBytes || clock.nowMs() - lookedAtMs >= lookEveryMs) look();
+      if (bytes >= limits.lookEveryBytes * share || clock.nowMs() - lookedAtMs >= lookEveryMs) look();
     },
     look,
     stuck: (is) => {
@@ -92,6 +96,7 @@ export const createRoom = (options: RoomOptions): Room => {
       const { free, reserve } = await left(options);
       return free - reserve;
     },
+    share: () => share,
     stop: () => {
       isStopped = true;
       cancel();
