@@ -165,6 +165,7 @@ const endCopy = (options: RoleOptions, following: Following): void => {
       following.isSettling = false;
       following.copyWriter = copyWriter;
       dropCopy(options, following);
+      following.subscriber?.copyUnkept();
       stepReader(options, following, { kind: "copyUnkept" });
     },
   );

@@ -1,4 +1,6 @@
+import { backoffMs } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
+import { EdisError } from "../../core/errors.ts";
 import type { Version } from "../../core/ids.ts";
 import { frameBytesMax } from "../../core/limits.ts";
 import type { Logger } from "../../core/logger.ts";
@@ -30,6 +32,8 @@ export type Subscriber = {
   readonly askCopy: () => void;
   /** The second connection is not needed any more. */
   readonly endCopy: () => void;
+  /** The volume has not kept a copy that was whole: the next one is asked for later. */
+  readonly copyUnkept: () => void;
   readonly stop: () => void;
 };
 
@@ -56,6 +60,8 @@ export type SubscriberOptions = {
 };
 
 const backoff = { firstMs: 50, maxMs: 1_000 };
+/** A copy that the volume had no room for costs the source as much as one that is kept. */
+const copyAgain = { firstMs: 1_000, maxMs: 30_000 };
 const ackEveryMs = 5;
 /** A source sends a mark every 100 ms; one that is silent this long is gone, whatever the socket says. */
 const silentMsMax = 5_000;
@@ -63,7 +69,7 @@ const silentMsMax = 5_000;
 export const subscribe = (options: SubscriberOptions): Subscriber => {
   const { source, holding, clock, logger } = options;
   const ended = new AbortController();
-  const state: State = { connection: null, heardAtMs: clock.nowMs(), received: 0, copying: null };
+  const state: State = { connection: null, heardAtMs: clock.nowMs(), received: 0, copying: null, unkept: 0 };
   const ack = createAcker(options, state);
 
   const cancelWatch = clock.every(silentMsMax / 5, () => {
@@ -94,9 +100,13 @@ export const subscribe = (options: SubscriberOptions): Subscriber => {
       endCopy();
       const copying = new AbortController();
       state.copying = copying;
-      stayWith(options, copying.signal, (connection) => takeCopy(options, connection, copying.signal));
+      const { signal } = copying;
+      stayWith(options, signal, (connection) => takeCopy(options, state, { connection, signal }));
     },
     endCopy,
+    copyUnkept: () => {
+      state.unkept++;
+    },
     stop: () => {
       cancelWatch();
       state.connection = null;
@@ -112,6 +122,8 @@ type State = {
   heardAtMs: number;
   received: number;
   copying: AbortController | null;
+  /** Copies that the volume did not keep, one after the other. */
+  unkept: number;
 };
 
 /** Keeps a connection to the very process that the topology names, until the signal is aborted. */
@@ -154,11 +166,13 @@ const follow = (options: SubscriberOptions, state: State, connection: Connection
 };
 
 const takeCopy = (
-  { holding, message, entries, copyLost, logger }: SubscriberOptions,
-  connection: Connection,
-  signal: AbortSignal,
+  options: SubscriberOptions,
+  state: State,
+  { connection, signal }: { readonly connection: Connection; readonly signal: AbortSignal },
 ): Handlers => {
-  connection.send(encodeMessage({ kind: "copy", shard: holding.shard }));
+  const { message, entries, copyLost, logger } = options;
+  let isUnkept = false;
+  askInTime(options, state, { connection, signal });
   return {
     message: (frame) => {
       if (signal.aborted) return;
@@ -168,7 +182,12 @@ const takeCopy = (
       }
       connection.pause();
       entries(frame).then(connection.resume, (error: unknown) => {
-        logger.warn({ error }, "copy cannot be kept");
+        // Of all the frames that were under way.
+        if (!isUnkept && !(error instanceof EdisError && error.code === "aborted")) {
+          state.unkept++;
+          logger.warn({ error }, "copy cannot be kept: another is taken later");
+        }
+        isUnkept = true;
         connection.cut();
       });
     },
@@ -176,6 +195,20 @@ const takeCopy = (
       if (!signal.aborted) copyLost();
     },
   };
+};
+
+/** Asks for a copy: at once, or later where the volume has not kept the last one. */
+const askInTime = (
+  { holding, clock, random }: SubscriberOptions,
+  { unkept }: State,
+  { connection, signal }: { readonly connection: Connection; readonly signal: AbortSignal },
+): void => {
+  const ask = (): void => {
+    if (!signal.aborted && connection.isOpen())
+      connection.send(encodeMessage({ kind: "copy", shard: holding.shard }));
+  };
+  if (unkept === 0) ask();
+  else clock.after(backoffMs(copyAgain, unkept, random()), ask);
 };
 
 /** Acknowledges at the end of the turn, or a little later where one went out just before. */

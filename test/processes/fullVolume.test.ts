@@ -307,3 +307,39 @@ test.serial("a reader whose volume is full reads on, and follows again once ther
   await compare(t, await connectToShard(addressOf(info, readerPodName)), [ledger, world.epoch]);
   t.notRegex(reader.log(), /full copy taken/);
 });
+
+test.serial("a reader whose volume has no room for the copy takes it once there is room", async (t) => {
+  t.timeout(120_000);
+  const folder = mountVolume(t);
+  if (folder === null) return;
+  const info = await startTestInfo();
+  const writer = startShardProcess({ role: "writer", pod: writerPodName, info: info.url });
+  const world: World = { info, folder, epoch: 0, writer };
+  const client = await own(world);
+  const ledger = emptyLedger();
+  let writes = 0;
+  await load(client, ledger, { epoch: world.epoch, isOver: () => ++writes > 1_000 });
+  const large = Array.from({ length: 16 }, (_, i) => `large:${i}`);
+  for (const key of large)
+    await client.ask([set(key, new Uint8Array(2 * MiB).fill(1))], { epoch: world.epoch });
+  // More than the reserve, less than the copy.
+  fillUpTo(folder, 16 * MiB);
+  const reader = startShardProcess({
+    ...{ role: "reader", pod: readerPodName, info: info.url },
+    env: { EDIS_DATA: join(folder, "data") },
+  });
+  t.teardown(async () => {
+    await Promise.all([writer.kill(), reader.kill(), info.close()]);
+  });
+  await info.registered(readerPodName);
+  info.publish([...info.topology().shards]);
+  await until("it says why", () => reader.log().includes("copy cannot be kept"));
+  makeRoom(folder);
+  await streaming(info);
+  const reads = await connectToShard(addressOf(info, readerPodName));
+  await until("it follows", async () => textOf((await reads.ask([get("key:0")]))[0]) !== "error lagging");
+  await compare(t, reads, [ledger, world.epoch]);
+  for (const key of large)
+    t.is(textOf((await reads.ask([get(key)], { epoch: world.epoch }))[0])?.length, 2 * MiB);
+  t.is(reader.child.exitCode, null);
+});

@@ -1,5 +1,6 @@
 import test from "ava";
 import { createMemoryDisk, inputOutput, noSpace, type MemoryDisk } from "../../support/memoryDisk.ts";
+import { usualLimits } from "../../../shard/log/logLimits.ts";
 import { until } from "../../support/net.ts";
 import { contentsOf, folder, openRig, set, type Rig } from "../../support/shardLog.ts";
 
@@ -77,6 +78,20 @@ test("writes are refused before the last byte is taken, and taken again when the
   }
   disk.capacity = 100_000;
   await until("there is room", () => rig.told.room.at(-1) === true);
+});
+
+test("on a small volume writes are refused as soon as its own reserve is reached", async (t) => {
+  const disk = createMemoryDisk();
+  disk.capacity = 40_000;
+  const { reserveBytes, lookEveryBytes } = usualLimits;
+  const rig = await openRig({ disk, limits: { segmentBytes: 1e6, reserveBytes, lookEveryBytes } });
+  // Without waiting for a quarter of a second: what is written makes it look.
+  while (rig.told.room.at(-1) !== false) {
+    rig.write(set("k", "x".repeat(100)));
+    await durable(rig);
+    t.true(disk.bytes() < 39_500, `${disk.bytes()} bytes`);
+  }
+  t.true(disk.bytes() > 37_000);
 });
 
 test("a write that is taken in parts is whole", async (t) => {
