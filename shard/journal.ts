@@ -2,7 +2,14 @@ import type { Epoch, Version } from "../core/ids.ts";
 import { journalBatchBytesMax } from "../core/limits.ts";
 import type { Operation } from "../core/record.ts";
 import type { Batch } from "./log/log.ts";
-import { recordBytesMax, writeEpoch, writeRecord } from "./replication/recordEncoder.ts";
+import {
+  recordBytesMax,
+  setBytesMax,
+  writeEpoch,
+  writeRecord,
+  writeSet,
+  type SetPieces,
+} from "./replication/recordEncoder.ts";
 
 /**
  * The records that were made since they were last taken, as bytes: made once, for the log and for every reader. One
@@ -11,6 +18,8 @@ import { recordBytesMax, writeEpoch, writeRecord } from "./replication/recordEnc
 export type Journal = {
   /** Adds the record of the next version; answers how many bytes it has. Key and value are copied. */
   readonly add: (epoch: Epoch, version: Version, operation: Operation) => number;
+  /** The same of a set whose key and value lie within other bytes. */
+  readonly addSet: (set: SetPieces) => number;
   /** Adds the record that an epoch begins. */
   readonly begin: (epoch: Epoch, version: Version) => number;
   readonly isEmpty: () => boolean;
@@ -50,6 +59,10 @@ export const createJournal = (): Journal => {
     add: (epoch, version, operation) => {
       room(recordBytesMax(operation));
       return added(writeRecord(slab, at, { epoch, version, operation }), version);
+    },
+    addSet: (set) => {
+      room(setBytesMax(set));
+      return added(writeSet(slab, at, set), set.version);
     },
     begin: (epoch, version) => {
       room(recordBytesMax(null));

@@ -4,6 +4,7 @@ import type { Holding } from "./holding.ts";
 import type { Journal } from "./journal.ts";
 import type { Usage } from "./memory.ts";
 import { apply, type KeyRange, type Stored } from "./store/store.ts";
+import type { SetPieces } from "./replication/recordEncoder.ts";
 import { touch, type Watches } from "./watches.ts";
 
 /** What one event sees and changes: the newest state, at one instant. Whoever decides a write decides it in a turn. */
@@ -34,6 +35,15 @@ export const record = ({ holding, epoch, journal, watches }: Turn, operation: Op
   holding.version = version(holding.version + 1);
   holding.bytes += journal.add(epoch, holding.version, operation);
   touch(watches, operation.key);
+};
+
+/** The same of a set, whose epoch and version are filled in. */
+export const recordSet = ({ holding, epoch, journal, watches }: Turn, set: SetPieces): void => {
+  holding.version = version(holding.version + 1);
+  set.epoch = epoch;
+  set.version = holding.version;
+  holding.bytes += journal.addSet(set);
+  if (watches.size > 0) touch(watches, set.key.bytes.subarray(set.key.from, set.key.to));
 };
 
 /**

@@ -105,6 +105,8 @@ type State = {
   isCommitted: boolean;
   isFlushDue: boolean;
   isWriting: boolean;
+  /** Since when records are held that count as written; null where none are. */
+  heldSinceMs: number | null;
   isFull: boolean;
   isClosing: boolean;
   /** When the sync under way began; null while there is none. */
@@ -178,7 +180,7 @@ const createState = (options: LineOptions, start: LineStart): State => {
     ...{ options, id, segments: [...start.segments], active: null, spares },
     ...{ checksum, pending: { pieces: [], bytes: 0 }, isCommitted },
     ...{ newest, written: newest, synced: newest, durable: newest, said: newest },
-    ...{ isFlushDue: false, isWriting: false, isFull: false, isClosing: false },
+    ...{ isFlushDue: false, isWriting: false, heldSinceMs: null, isFull: false, isClosing: false },
     ...{ syncingSinceMs: null, waiters: [], over: null },
     cancelTick: () => undefined,
   };
@@ -206,14 +208,20 @@ const append = (state: State, batch: Batch): void => {
 
 /** Does what can be done now. Called whenever something has changed. */
 const flush = (state: State): void => {
-  if (state.over !== null || state.isWriting || state.isFull) return;
+  if (state.over !== null || state.isFull) return;
+  if (state.isWriting) {
+    // What was held is being written, off the main thread: what comes meanwhile is held as well.
+    if (state.heldSinceMs !== null && state.options.fsync() === "everysec") hold(state, state.heldSinceMs);
+    return;
+  }
   if (state.syncingSinceMs !== null && !state.isClosing) {
     const mode = state.options.fsync();
     // What comes while a sync is under way goes with the next one.
     if (mode === "always") return;
     // A write to a file that is being synced may block the process for as long.
     if (mode === "everysec") {
-      hold(state, state.syncingSinceMs);
+      state.heldSinceMs ??= state.syncingSinceMs;
+      hold(state, state.heldSinceMs);
       return;
     }
   }
@@ -223,6 +231,7 @@ const flush = (state: State): void => {
 
 /** Nothing is left to be written. */
 const settle = (state: State): void => {
+  state.heldSinceMs = null;
   const mode = state.options.fsync();
   confirm(state, mode === "always" ? state.synced : state.written);
   if (state.syncingSinceMs !== null) return;

@@ -2,6 +2,8 @@ import type { Epoch, Version } from "../../core/ids.ts";
 import type { Operation, Record } from "../../core/record.ts";
 import type { Sweep } from "../store/store.ts";
 
+import type { Piece } from "../store/entries.ts";
+
 /** Records and entries as CBOR, byte for byte what core/record.ts makes of them, written straight to where they go. */
 
 /** Opcode, two numbers, two headers and an instant. */
@@ -26,6 +28,30 @@ export const writeRecord = (target: Buffer, start: number, { epoch, version, ope
   if (operation.kind === "delete") return at;
   at = writeBytes(target, at, operation.value);
   return writeNumber(target, at, operation.expiresAtMs ?? 0);
+};
+
+/** A set whose key and value lie within other bytes: one that is used again and again costs no memory. */
+export type SetPieces = {
+  epoch: Epoch;
+  version: Version;
+  readonly key: Piece;
+  readonly value: Piece;
+  expiresAtMs: number | null;
+};
+
+/** Bytes that its record needs at most. */
+export const setBytesMax = ({ key, value }: SetPieces): number =>
+  overheadBytesMax + (key.to - key.from) + (value.to - value.from);
+
+/** Writes its record at `start`, where there has to be room, and answers where it ends. */
+export const writeSet = (target: Buffer, start: number, set: SetPieces): number => {
+  target[start] = 0x86;
+  target[start + 1] = 1;
+  let at = writeNumber(target, start + 2, set.epoch);
+  at = writeNumber(target, at, set.version);
+  at = writeRange(target, at, set.key);
+  at = writeRange(target, at, set.value);
+  return writeNumber(target, at, set.expiresAtMs ?? 0);
 };
 
 /** Writes the record that an epoch begins at `start`, and answers where it ends. */
@@ -69,11 +95,7 @@ const loopBytesMax = 32;
 const writeBytes = (target: Buffer, start: number, bytes: Uint8Array): number =>
   writeRange(target, start, { bytes, from: 0, to: bytes.length });
 
-const writeRange = (
-  target: Buffer,
-  start: number,
-  { bytes, from, to }: { readonly bytes: Uint8Array; readonly from: number; readonly to: number },
-): number => {
+const writeRange = (target: Buffer, start: number, { bytes, from, to }: Piece): number => {
   const length = to - from;
   const at = writeHeader(target, start, { major: 2, argument: length });
   if (length <= loopBytesMax) for (let i = 0; i < length; i++) target[at + i] = bytes[from + i] ?? 0;

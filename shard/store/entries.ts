@@ -151,41 +151,46 @@ export const copyValueOut = (
   return at + length;
 };
 
+/** Bytes within others. */
+export type Piece = { readonly bytes: Uint8Array; readonly from: number; readonly to: number };
 export type NewEntry = {
   readonly usedAt: number;
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
+  readonly key: Piece;
+  readonly value: Piece;
   readonly expiresAtMs: number | null;
 };
 
 /** Writes a new entry; its place among the deadlines is still to be told. */
 export const writeEntry = (entries: Entries, { usedAt, key, value, expiresAtMs }: NewEntry): number => {
   const isExpiring = expiresAtMs !== null;
-  const ref = allocate(entries, neededUnits(key.length + value.length, isExpiring));
+  const keyBytes = key.to - key.from;
+  const valueBytes = value.to - value.from;
+  const ref = allocate(entries, neededUnits(keyBytes + valueBytes, isExpiring));
   const words = entries.words[ref >>> entries.unitBits];
   const bytes = entries.bytes[ref >>> entries.unitBits];
   if (words === undefined || bytes === undefined) return 0;
   const word = (ref & entries.unitMask) << 1;
-  words[word] = value.length;
-  words[word + 1] = (key.length - 1) | (usedAt << usedShift) | (isExpiring ? expires : 0);
+  words[word] = valueBytes;
+  words[word + 1] = (keyBytes - 1) | (usedAt << usedShift) | (isExpiring ? expires : 0);
   if (isExpiring) setInstant(entries, ref, expiresAtMs);
   const start = (word << 2) + headerBytes + (isExpiring ? deadlineBytes : 0);
   copyIn(bytes, start, key);
-  copyIn(bytes, start + key.length, value);
+  copyIn(bytes, start + keyBytes, value);
   return ref;
 };
 
 /** Puts another value in place of an entry's. Answers whether that was possible: it needs about the same room. */
-export const overwrite = (entries: Entries, ref: number, value: Uint8Array): boolean => {
+export const overwrite = (entries: Entries, ref: number, value: Piece): boolean => {
+  const valueBytes = value.to - value.from;
   const first = wordOf(entries, ref, 0);
   const second = wordOf(entries, ref, 1);
   const units = unitsOf(first, second);
   const keyBytes = (second & keyMask) + 1;
-  const spare = units - neededUnits(keyBytes + value.length, second < 0);
+  const spare = units - neededUnits(keyBytes + valueBytes, second < 0);
   // Not more than a quarter of an entry lies idle.
   if (spare < 0 || spare > spareMax || spare * 4 > units) return false;
   copyIn(segmentOf(entries, ref), keyStart(entries, ref) + keyBytes, value);
-  setWord(entries, ref, [0, value.length | (spare << spareShift)]);
+  setWord(entries, ref, [0, valueBytes | (spare << spareShift)]);
   return true;
 };
 
@@ -208,8 +213,8 @@ export const freeEntry = (entries: Entries, ref: number): void => {
 /** Below this a loop is faster than a call. */
 const copyByByteMax = 64;
 
-const copyIn = (target: Uint8Array, at: number, source: Uint8Array): void => {
-  const { length } = source;
-  if (length > copyByByteMax) target.set(source, at);
-  else for (let i = 0; i < length; i++) target[at + i] = source[i] ?? 0;
+const copyIn = (target: Uint8Array, at: number, { bytes, from, to }: Piece): void => {
+  const length = to - from;
+  if (length > copyByByteMax) target.set(bytes.subarray(from, to), at);
+  else for (let i = 0; i < length; i++) target[at + i] = bytes[from + i] ?? 0;
 };

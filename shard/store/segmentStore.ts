@@ -75,7 +75,7 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
     expiryOf: (key) => (find(state, key, slotOf(key)) ? layout.instantOf(entries, spot.ref) : undefined),
     set: (key, value, expiresAtMs) => {
       seek(state, key, slotOf(key));
-      put(state, value, expiresAtMs);
+      put(state, whole(value), expiresAtMs);
     },
     delete: (key) => {
       seek(state, key, slotOf(key));
@@ -100,6 +100,11 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
     copyValue: (target, at) => layout.copyValueOut(entries, there(), [target, at]),
     expiresAtMs: () => (spot.ref === 0 ? null : layout.instantOf(entries, there())),
     put: (value, expiresAtMs) => {
+      check(state.key !== null, "a key was sought");
+      put(state, whole(value), expiresAtMs);
+    },
+    putPiece: (value, expiresAtMs) => {
+      check(state.key !== null, "a key was sought");
       put(state, value, expiresAtMs);
     },
     remove: () => remove(state),
@@ -240,23 +245,25 @@ const foresee = (state: State, { bytes, count, froms, tos, slots: slotOfKey, has
 };
 
 /** The sought key by itself. */
-const soughtKey = ({ key, keyFrom, keyTo }: State): Uint8Array => {
+const soughtKey = ({ key, keyFrom, keyTo }: State): layout.Piece => {
   check(key !== null, "a key was sought");
-  return keyFrom === 0 && keyTo === key.length ? key : key.subarray(keyFrom, keyTo);
+  return { bytes: key, from: keyFrom, to: keyTo };
 };
 
-const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void => {
+const whole = (bytes: Uint8Array): layout.Piece => ({ bytes, from: 0, to: bytes.length });
+
+const put = (state: State, value: layout.Piece, expiresAtMs: number | null): void => {
   const { entries, index, deadlines, spot, ages } = state;
-  check(state.key !== null, "a key was sought");
   const before = spot.ref;
+  const valueBytes = value.to - value.from;
   if (before === 0) {
     const key = soughtKey(state);
     spot.ref = layout.writeEntry(entries, { usedAt: ages.now, key, value, expiresAtMs });
     slots.insert(index, spot);
     state.keys++;
-    count(state, spot.slot, key.length + value.length);
+    count(state, spot.slot, key.to - key.from + valueBytes);
   } else {
-    count(state, spot.slot, value.length - layout.valueBytesOf(entries, before));
+    count(state, spot.slot, valueBytes - layout.valueBytesOf(entries, before));
     if (replaceInPlace(state, value, expiresAtMs)) return;
     // The new one first: the value may be a view of the old one.
     const key = soughtKey(state);
@@ -270,7 +277,7 @@ const put = (state: State, value: Uint8Array, expiresAtMs: number | null): void 
 /** Where it goes on to expire, or not to. */
 const replaceInPlace = (
   { entries, deadlines, spot: { ref } }: State,
-  value: Uint8Array,
+  value: layout.Piece,
   expiresAtMs: number | null,
 ): boolean => {
   if (layout.isExpiring(entries, ref) !== (expiresAtMs !== null)) return false;

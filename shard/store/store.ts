@@ -1,3 +1,4 @@
+import type { Piece } from "./entries.ts";
 import type { Slot } from "../../core/ids.ts";
 import type { Entry, Operation } from "../../core/record.ts";
 import type { Eviction } from "../../core/settings.ts";
@@ -58,6 +59,8 @@ export type Store = {
   readonly expiresAtMs: () => number | null;
   /** Gives the sought key a value, which may be a view of this store. */
   readonly put: (value: Uint8Array, expiresAtMs: number | null) => void;
+  /** The same of bytes within others, which are not this store's. */
+  readonly putPiece: (value: Piece, expiresAtMs: number | null) => void;
   /** Deletes the sought key. Answers whether it was there. */
   readonly remove: () => boolean;
 

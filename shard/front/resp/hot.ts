@@ -1,10 +1,11 @@
-import { slot, type Slot } from "../../../core/ids.ts";
+import { epoch, slot, version, type Slot } from "../../../core/ids.ts";
 import { foreseenKeysMax, keyBytesMax } from "../../../core/limits.ts";
 import { slotOfRange } from "../../../core/slot.ts";
 import type { SlotSet } from "../../route.ts";
 import { makeRoom } from "../../memory.ts";
+import type { SetPieces } from "../../replication/recordEncoder.ts";
 import type { KeyBatch } from "../../store/store.ts";
-import { countLook, record, seekLive, type Turn } from "../../turn.ts";
+import { countLook, record, recordSet, seekLive, type Turn } from "../../turn.ts";
 import { parseLength } from "./numbers.ts";
 import type { Parser, RawCommand } from "./parser.ts";
 import type { Replies } from "./replies.ts";
@@ -23,21 +24,40 @@ export type Hot = {
   writes: boolean;
   /** The key that is worked on. */
   readonly key: { bytes: Buffer; from: number; to: number; slot: Slot; hash: number | undefined };
+  /** The set that is carried out: of that key. */
+  readonly set: HotSet;
   /** Keys of commands that have come and are not carried out yet, and which of them is next. */
   readonly ahead: KeyBatch;
   next: number;
 };
 
-export const createHot = (turn: Turn, reply: Replies): Hot => ({
-  ...{ turn, reply, slots: new Uint8Array(0), reads: false, writes: false },
-  key: { bytes: Buffer.alloc(0), from: 0, to: 0, slot: slot(0), hash: undefined },
+type HotSet = SetPieces & { readonly value: { bytes: Buffer; from: number; to: number } };
+
+const none = Buffer.alloc(0);
+
+export const createHot = (turn: Turn, reply: Replies): Hot => {
+  const key = { bytes: none, from: 0, to: 0, slot: slot(0), hash: undefined };
+  const value = { bytes: none, from: 0, to: 0 };
+  const set = { epoch: epoch(0), version: version(0), key, value, expiresAtMs: null };
+  return { turn, reply, slots: new Uint8Array(0), reads: false, writes: false, key, set, ...aheadOf() };
+};
+
+const aheadOf = (): Pick<Hot, "ahead" | "next"> => ({
   ahead: {
-    ...{ bytes: Buffer.alloc(0), count: 0 },
+    ...{ bytes: none, count: 0 },
     ...{ froms: new Int32Array(foreseenKeysMax), tos: new Int32Array(foreseenKeysMax) },
     ...{ slots: new Int32Array(foreseenKeysMax), hashes: new Int32Array(foreseenKeysMax) },
   },
   next: 0,
 });
+
+/** Keeps nothing of what was read: it may be large. */
+export const letGo = ({ key, set, ahead }: Hot): void => {
+  key.bytes = none;
+  set.value.bytes = none;
+  ahead.bytes = none;
+  ahead.count = 0;
+};
 
 /** With fewer there is nothing to gain. */
 const foreseenMin = 4;
@@ -170,9 +190,6 @@ const areServed = (
   return true;
 };
 
-const argument = ({ bytes, start, offsets }: RawCommand, index: number): Buffer =>
-  bytes.subarray(start + (offsets[index * 2] ?? 0), start + (offsets[index * 2 + 1] ?? 0));
-
 const get = (hot: Hot, command: RawCommand): boolean => {
   if (!hot.reads || !pointAtServed(hot, command, 1)) return false;
   answerSought(hot);
@@ -193,15 +210,23 @@ const seekCounted = ({ turn, key }: Hot): boolean => {
 
 const set = (hot: Hot, command: RawCommand): boolean => {
   if (!hot.writes || !pointAtServed(hot, command, 1) || !makeRoom(hot.turn)) return false;
-  put(hot, argument(command, 2), null);
+  hot.set.expiresAtMs = null;
+  put(hot, command, 2);
   hot.reply.ok();
   return true;
 };
 
-/** Gives the key that is pointed at a value. */
-const put = (hot: Hot, value: Buffer, expiresAtMs: number | null): void => {
-  hot.turn.holding.store.seekRange(hot.key);
-  putSought(hot, value, expiresAtMs);
+/** Gives the key that is pointed at the argument as its value. */
+const put = (hot: Hot, { bytes, start, offsets }: RawCommand, index: number): void => {
+  const { turn, key, set } = hot;
+  const { value } = set;
+  value.bytes = bytes;
+  value.from = start + (offsets[index * 2] ?? 0);
+  value.to = start + (offsets[index * 2 + 1] ?? 0);
+  const { store } = turn.holding;
+  store.seekRange(key);
+  store.putPiece(value, set.expiresAtMs);
+  recordSet(turn, set);
 };
 
 const putSought = ({ turn, key }: Hot, value: Buffer, expiresAtMs: number | null): void => {
@@ -217,7 +242,8 @@ const setEx = (hot: Hot, command: RawCommand): boolean => {
   const seconds = parseLength(bytes, start + (offsets[4] ?? 0), start + (offsets[5] ?? 0)) ?? 0;
   if (seconds <= 0 || seconds > plainSecondsMax) return false;
   if (!hot.writes || !pointAtServed(hot, command, 1) || !makeRoom(hot.turn)) return false;
-  put(hot, argument(command, 3), hot.turn.wallMs + seconds * 1000);
+  hot.set.expiresAtMs = hot.turn.wallMs + seconds * 1000;
+  put(hot, command, 3);
   hot.reply.ok();
   return true;
 };
@@ -233,7 +259,8 @@ const mSet = (hot: Hot, command: RawCommand, count: number): boolean => {
   const isPaired = count > 2 && count % 2 === 1;
   if (!isPaired || !hot.writes || !areServed(hot, command, { count, step: 2 })) return false;
   if (!makeRoom(hot.turn)) return false;
-  for (let i = 1; i < count; i += 2) if (pointAt(hot, command, i)) put(hot, argument(command, i + 1), null);
+  hot.set.expiresAtMs = null;
+  for (let i = 1; i < count; i += 2) if (pointAt(hot, command, i)) put(hot, command, i + 1);
   hot.reply.ok();
   return true;
 };

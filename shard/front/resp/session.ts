@@ -7,7 +7,7 @@ import type { Turn } from "../../turn.ts";
 import type { Batch } from "../../writer.ts";
 import { ReplyError } from "./command.ts";
 import { dispatch } from "./dispatch.ts";
-import { createHot, foresee, runHot, type Hot } from "./hot.ts";
+import { createHot, foresee, letGo, runHot, type Hot } from "./hot.ts";
 import { familyOf, type Family } from "./latency.ts";
 import type { Receiver } from "./receive.ts";
 import { createParser, ProtocolError, type Parser } from "./parser.ts";
@@ -124,6 +124,7 @@ export const openSession = (
   const batch: Batch = {
     run: (turn) => {
       state.isMore = runBatch(state, turn);
+      if (state.hot !== null) letGo(state.hot);
       state.ends.push(replies.written());
       state.startsMs.push(session.activeAtMs);
     },
