@@ -1,4 +1,4 @@
-import { EdisError } from "../../core/errors.ts";
+import { EdisError, messageOf } from "../../core/errors.ts";
 
 /** Where a file does not hold what was written. */
 export type Flaw = { readonly file: string; readonly offset: number; readonly what: string };
@@ -14,3 +14,11 @@ export const damaged = ({ file, offset, what }: Flaw, options?: ErrorOptions): E
 
 export const isDamaged = (error: unknown): error is EdisError =>
   error instanceof EdisError && error.code === "damaged";
+
+/** A write or a sync failed. */
+export const diskFailed = (folder: string, what: string, cause: unknown): EdisError =>
+  new EdisError(
+    "disk-failed",
+    `Cannot go on with the log in ${folder}: ${what}: ${messageOf(cause)}; nothing more is durable, the process has to end`,
+    { cause },
+  );

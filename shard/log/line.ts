@@ -1,8 +1,9 @@
 import { check } from "../../core/check.ts";
 import type { Cancel, Clock } from "../../core/clock.ts";
-import { EdisError, messageOf } from "../../core/errors.ts";
+import { EdisError } from "../../core/errors.ts";
 import { version, type Version } from "../../core/ids.ts";
 import { logBatchBytesMax } from "../../core/limits.ts";
+import { diskFailed } from "./damage.ts";
 import { behind, isNoSpace, type Disk } from "./disk.ts";
 import { encodeFrameHeader, encodeSegmentHeader, frameHeaderBytes } from "./layout.ts";
 import type { Batch, Fsync } from "./log.ts";
@@ -446,14 +447,9 @@ const extentOf = ({ id, segments, spares, written, checksum }: State): Extent =>
 
 const fail = (state: State, what: string, cause: unknown): void => {
   if (state.over !== null) return;
-  const { folder, events } = state.options;
-  const error = new EdisError(
-    "disk-failed",
-    `Cannot go on with the log in ${folder}: ${what}: ${messageOf(cause)}; nothing more is durable, the process has to end`,
-    { cause },
-  );
+  const error = diskFailed(state.options.folder, what, cause);
   giveUp(state, error);
-  events.failed(error);
+  state.options.events.failed(error);
 };
 
 const giveUp = (state: State, error: EdisError): void => {
