@@ -9,7 +9,7 @@ import { encodeFrameHeader, encodeSegmentHeader, frameHeaderBytes } from "./layo
 import type { Batch, Fsync } from "./log.ts";
 import type { LogLimits } from "./logLimits.ts";
 import { addBatch, dropPieces, frameUp, type Frames, type Pending } from "./pending.ts";
-import { createSegment, noteFrame, segmentOf, type Segment } from "./segment.ts";
+import { createSegment, noteFrame, segmentOf, type Extent, type Segment } from "./segment.ts";
 import { createSpares, type Spares } from "./spares.ts";
 
 /**
@@ -46,14 +46,6 @@ export type Line = {
   readonly close: () => Promise<void>;
   /** Closes the files as they are; answers their paths. */
   readonly leave: () => Promise<readonly string[]>;
-};
-
-export type Extent = {
-  readonly line: number;
-  readonly first: number;
-  readonly last: number;
-  readonly version: Version;
-  readonly checksum: number;
 };
 
 export type LineOptions = {

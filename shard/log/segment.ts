@@ -47,3 +47,12 @@ export const placeBefore = ({ index }: Segment, wanted: Version): FrameAt | null
 /** The segment that holds a version, if any does. */
 export const segmentOf = (segments: readonly Segment[], wanted: Version): Segment | undefined =>
   segments.findLast(({ first }) => first <= wanted);
+
+/** Where a line of segments stands on the disk. */
+export type Extent = {
+  readonly line: number;
+  readonly first: number;
+  readonly last: number;
+  readonly version: Version;
+  readonly checksum: number;
+};
