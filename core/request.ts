@@ -67,6 +67,11 @@ export type Result =
   | { readonly kind: "error"; readonly code: ErrorCode; readonly message: string };
 
 export type Place = { readonly epoch: Epoch; readonly version: Version };
+
+/** Whether place `a` lies behind place `b`: in a later epoch, or further on in the same one. */
+export const isAfter = (a: Place, b: Place): boolean =>
+  a.epoch > b.epoch || (a.epoch === b.epoch && a.version > b.version);
+
 export type ReplyFrame = { readonly id: number; readonly results: readonly Result[] };
 
 /** Their places in these lists are what is written. */

@@ -1,10 +1,10 @@
 import { replyValueBytesMax, sessionWaitMsMax, waitingReadsMax } from "../core/limits.ts";
 import type { Lag } from "../core/message.ts";
-import type { Place, ReadLevel, Result } from "../core/request.ts";
+import { isAfter, type Place, type ReadLevel, type Result } from "../core/request.ts";
 import type { Reader, ReaderEffect, ReaderEvent } from "./reader.ts";
 import { refusal } from "./route.ts";
 import { hasExpired } from "./turn.ts";
-import { isAfter, repliesTooLarge, takeRoom } from "./writer.ts";
+import { repliesTooLarge, takeRoom } from "./writer.ts";
 
 /** Reads at a reader: answered from what it holds, as far as its lag and the session's place allow; or waiting for that. */
 

@@ -46,7 +46,7 @@ export const takeEntries = (store: Store, bytes: Uint8Array): number => {
   for (let at = 0; at < bytes.length; entries++) {
     at = cursor.next(bytes, at);
     if (cursor.opcode !== entryOpcode) return -1;
-    setIn(store, bytes, cursor);
+    applyOperation(store, bytes, cursor);
   }
   return entries;
 };
@@ -60,29 +60,34 @@ const gapBefore = (holding: Holding, { opcode, epoch, version }: RecordCursor): 
 };
 
 const applyRecord = (holding: Holding, bytes: Uint8Array, record: RecordCursor): void => {
-  const { store } = holding;
-  switch (record.opcode) {
-    case entryOpcode:
-      return;
-    case setOpcode:
-      setIn(store, bytes, record);
-      break;
-    case deleteOpcode:
-      store.delete(bytes.subarray(record.keyStart, record.keyEnd));
-      break;
-    case epochOpcode:
-      holding.history = historyWith(holding.history, record.epoch, holding.version);
-      holding.epoch = record.epoch;
-      break;
+  if (record.opcode === epochOpcode) {
+    holding.history = historyWith(holding.history, record.epoch, holding.version);
+    holding.epoch = record.epoch;
   }
+  applyOperation(holding.store, bytes, record);
   holding.version = record.version;
 };
 
-const setIn = (store: Store, bytes: Uint8Array, record: RecordCursor): void => {
+/** Carries out what a record, or an entry, says of its key. */
+export const applyOperation = (store: Store, bytes: Uint8Array, record: RecordCursor): void => {
   const { keyStart, keyEnd, valueStart, valueEnd, expiresAtMs } = record;
-  store.set(
-    bytes.subarray(keyStart, keyEnd),
-    bytes.subarray(valueStart, valueEnd),
-    expiresAtMs === 0 ? null : expiresAtMs,
-  );
+  switch (record.opcode) {
+    case entryOpcode:
+    case setOpcode:
+      store.set(
+        pieceOf(bytes, keyStart, keyEnd),
+        pieceOf(bytes, valueStart, valueEnd),
+        expiresAtMs === 0 ? null : expiresAtMs,
+      );
+      return;
+    case deleteOpcode:
+      store.delete(pieceOf(bytes, keyStart, keyEnd));
+      return;
+    case epochOpcode:
+      return;
+  }
 };
+
+/** A plain view: of a Buffer that is made faster than a Buffer. */
+const pieceOf = ({ buffer, byteOffset }: Uint8Array, from: number, to: number): Uint8Array =>
+  new Uint8Array(buffer, byteOffset + from, to - from);

@@ -1,6 +1,6 @@
 import { version, type Epoch, type Version } from "../core/ids.ts";
 import { expiredPerTurnMax, replyValueBytesMax } from "../core/limits.ts";
-import type { Condition, Expiry, Request, Result } from "../core/request.ts";
+import { isAfter, type Condition, type Expiry, type Request, type Result } from "../core/request.ts";
 import type { Holding } from "./holding.ts";
 import type { Journal } from "./journal.ts";
 import { evict, makeRoom, unlimited, type Usage } from "./memory.ts";
@@ -251,12 +251,6 @@ export const repliesTooLarge = (): Refusal =>
 
 const volumeFull = (): Refusal =>
   refusal("disk-full", "Cannot write: the owner's volume is full; make it larger, or delete what fills it");
-
-/** Whether place `a` lies behind place `b`: in a later epoch, or further on in the same one. */
-export const isAfter = (
-  a: { readonly epoch: Epoch; readonly version: Version },
-  b: { readonly epoch: Epoch; readonly version: Version },
-): boolean => a.epoch > b.epoch || (a.epoch === b.epoch && a.version > b.version);
 
 const set = (turn: Turn, request: Extract<Request, { kind: "set" }>): Result => {
   const { key, value, condition, expiry } = request;

@@ -1,5 +1,5 @@
 import { epoch } from "../../core/ids.ts";
-import type { Place } from "../../core/request.ts";
+import { isAfter, type Place } from "../../core/request.ts";
 import type { PodRef, Shard } from "../../core/topology.ts";
 import { ordinalOf, writerPod } from "../shardCluster.ts";
 import { several } from "./events.ts";
@@ -132,9 +132,6 @@ const sourcesOf = (shard: Shard, { sessions, readers }: OwnerContext): readonly 
 /** How much of the shard a process holds; null where it holds nothing whole. */
 const placeIn = ({ report: { held } }: Session, shard: Shard): Place | null =>
   held?.shard === shard.id ? held : null;
-
-const isAfter = (a: Place, b: Place): boolean =>
-  a.epoch > b.epoch || (a.epoch === b.epoch && a.version > b.version);
 
 const hasSpoken = (reader: Session | undefined, shard: Shard): boolean =>
   reader?.report.serving.kind === "reader" && reader.report.serving.shard === shard.id;

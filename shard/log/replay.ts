@@ -1,7 +1,8 @@
 import { messageOf } from "../../core/errors.ts";
 import { version, type Version } from "../../core/ids.ts";
-import { createRecordCursor, deleteOpcode, entryOpcode, setOpcode } from "../../core/recordCursor.ts";
+import { createRecordCursor, entryOpcode } from "../../core/recordCursor.ts";
 import type { Holding } from "../holding.ts";
+import { applyOperation } from "../replay.ts";
 import { historyWith } from "../replication/history.ts";
 import { damaged, type Flaw } from "./damage.ts";
 import { createFileReader, type FileReader } from "./fileReader.ts";
@@ -18,21 +19,11 @@ export const loadEntries = ({ store }: Holding, bytes: Buffer, [start, end]: Ran
     at = cursor.next(bytes, at);
     if (at > end || cursor.opcode !== entryOpcode)
       throw new Error(`what begins ${start} bytes on is no entry`);
-    setKey(store, bytes);
+    applyOperation(store, bytes, cursor);
   }
 };
 
 type Range = readonly [start: number, end: number];
-
-const setKey = (store: Holding["store"], bytes: Buffer): void => {
-  const { keyStart, keyEnd, valueStart, valueEnd, expiresAtMs } = cursor;
-  const { buffer, byteOffset } = bytes;
-  store.set(
-    new Uint8Array(buffer, byteOffset + keyStart, keyEnd - keyStart),
-    new Uint8Array(buffer, byteOffset + valueStart, valueEnd - valueStart),
-    expiresAtMs === 0 ? null : expiresAtMs,
-  );
-};
 
 /** How far a replay has come. */
 export type Replayed = {
@@ -114,8 +105,7 @@ const applyRecords = (holding: Holding, bytes: Buffer, { start, end, first }: Re
       throw new Error(`record ${expected} should be here`);
     if (expected <= holding.version) continue;
     if (cursor.epoch !== holding.epoch) enterEpoch(holding);
-    if (cursor.opcode === setOpcode) setKey(store, bytes);
-    else if (cursor.opcode === deleteOpcode) store.delete(bytes.subarray(cursor.keyStart, cursor.keyEnd));
+    applyOperation(store, bytes, cursor);
     holding.version = expected;
     holding.bytes += cursor.end - cursor.start;
   }
