@@ -30,6 +30,8 @@ export const errorCodes = {
   lagging: "elsewhere",
   behind: "elsewhere",
   "try-again": "retry",
+  "no-lease": "refresh",
+  "not-enough-in-sync": "retry",
   "too-busy": "retry",
   "disk-full": "retry",
   "out-of-memory": "retry",

@@ -44,6 +44,10 @@ export const unsentBytesPerReaderMax = 8 * 1024 * 1024;
 /** While a reader copies, the walk waits as long as this much is unsent, so that heartbeats are never stuck behind it. */
 export const copyAheadBytesMax = 512 * 1024;
 export const readersPerShardMax = 64;
+/** Members of an in-sync set: the readers of a shard, and its home writer while a reader owns it. */
+export const inSyncMax = readersPerShardMax + 1;
+/** Moves of slots that one shard takes part in at a time. */
+export const movesPerShardMax = 16;
 /** Reads that wait at one reader for a version it does not hold yet. */
 export const waitingReadsMax = 4096;
 /** How long a session read waits at a reader for its version before it is sent elsewhere. */

@@ -6,11 +6,23 @@ import {
   helloBytesMax,
   messageDepthMax,
   messageItemsMax,
+  inSyncMax,
+  movesPerShardMax,
   readersMax,
   textBytesMax,
   topologyBytesMax,
 } from "./limits.ts";
-import { branded, bytesOf, count, ms, podRefFields, settingsShape, shardShape, text } from "./shape.ts";
+import {
+  branded,
+  bytesOf,
+  count,
+  movesShape,
+  ms,
+  podRefFields,
+  settingsShape,
+  shardShape,
+  text,
+} from "./shape.ts";
 
 /**
  * The control messages: CBOR maps with a `kind`, one union per direction. (Requests, replies and records are arrays:
@@ -57,6 +69,7 @@ const topology = v.object({
   lagMsMax: ms,
   settings: settingsShape,
   shards,
+  moves: movesShape,
   members,
 });
 
@@ -72,6 +85,7 @@ const changeMessage = v.object({
     settings: settingsShape,
     shardCount: v.pipe(count, v.maxValue(shardsMax)),
     shards,
+    moves: movesShape,
     members,
     gone: v.pipe(v.array(text), v.maxLength(readersMax + shardsMax)),
   }),
@@ -81,6 +95,35 @@ const changeMessage = v.object({
 const lag = v.object({ versions: count, bytes: count, ms });
 export type Lag = v.InferOutput<typeof lag>;
 
+/** An owner's side of its in-sync set: whom it wants recorded, as of its `seq`th change of mind in this epoch. */
+const sync = v.object({ seq: count, members: v.pipe(v.array(text), v.maxLength(inSyncMax)) });
+/** What one owner says of a move of slots that it takes part in. */
+const moveReport = v.variant("kind", [
+  v.object({
+    kind: v.literal("source"),
+    id: count,
+    /** Keys of these slots, and their bytes, as of now. */
+    keys: count,
+    bytes: count,
+    /** Frozen: the newest record of these slots, and of all others until then; null while it is not. */
+    frozen: v.nullable(versionField),
+  }),
+  v.object({
+    kind: v.literal("target"),
+    id: count,
+    state: v.picklist(["connecting", "copying", "following"]),
+    keys: count,
+    bytes: count,
+    /** Records of the source that are still to come, as far as is known. */
+    lag: count,
+    /** Everything of these slots up to this version of the source is here as durably as a write that is acknowledged; null before that. */
+    holds: v.nullable(versionField),
+    /** Why it does not get on; null where nothing is wrong. */
+    problem: v.nullable(text),
+  }),
+]);
+export type MoveReport = v.InferOutput<typeof moveReport>;
+
 /** How one shard process is doing; what it tells info with every heartbeat, and clients that ask. */
 const report = v.object({
   ...podRefFields,
@@ -88,7 +131,15 @@ const report = v.object({
   /** What it does now. `owner` and `reader` name the shard and epoch they do it for. */
   serving: v.variant("kind", [
     v.object({ kind: v.literal("nothing") }),
-    v.object({ kind: v.literal("owner"), shard: shardField, epoch: epochField }),
+    v.object({
+      kind: v.literal("owner"),
+      shard: shardField,
+      epoch: epochField,
+      sync: v.optional(sync, { seq: 0, members: [] }),
+      /** During a handover: it takes nothing more, and this is its newest record; it is durable. */
+      frozen: v.nullish(versionField, null),
+      moves: v.optional(v.pipe(v.array(moveReport), v.maxLength(movesPerShardMax)), []),
+    }),
     v.object({
       kind: v.literal("reader"),
       shard: shardField,
@@ -98,8 +149,14 @@ const report = v.object({
       copied: count,
       copyTotal: count,
       lag,
+      /** Since the source was last heard of in this epoch; null where it was not. */
+      heardMs: v.nullish(ms, null),
     }),
   ]),
+  /** Counts the reports of a process; a grant echoes it. */
+  seq: v.optional(count, 0),
+  /** It obeys no owner of this shard below `epoch`, and may have granted one a lease for another `leftMs`. */
+  promised: v.nullish(v.object({ shard: shardField, epoch: epochField, leftMs: ms }), null),
   leaving: v.boolean(),
   /** The newest place up to which it holds everything of a shard, served or not; null where it holds nothing whole. */
   held: v.nullable(v.object({ shard: shardField, epoch: epochField, version: versionField })),
@@ -164,7 +221,30 @@ const failure = v.object({ kind: v.literal("failure"), code: text, message: text
 // --- Shard -> info ---------------------------------------------------------------------------------------------------
 
 /** After the hello: where it is found. */
-const register = v.object({ kind: v.literal("register"), home, address, node: text, zone: text });
+const register = v.object({
+  kind: v.literal("register"),
+  home,
+  address,
+  node: text,
+  zone: text,
+  /** What its pod is called by the platform, other than any that bears its name before or after; empty where not known. */
+  uid: v.optional(text, ""),
+  /** When the process started, by the wall clock of its machine. */
+  startedAtMs: v.optional(ms, 0),
+});
+/** From an owner, now and then: how many bytes each of its slots has, in the order of the slots, as 32-bit floats (little-endian). */
+const slotSizes = v.object({
+  kind: v.literal("slotSizes"),
+  shard: shardField,
+  epoch: epochField,
+  mapVersion: branded(mapVersion),
+  sizes: v.custom<Uint8Array>((field) => field instanceof Uint8Array && field.length <= 4 * 16_384),
+});
+
+// --- Info -> shard ---------------------------------------------------------------------------------------------------
+
+/** To an owner: nobody else is made owner within a lease from when report `seq` was received. */
+const grant = v.object({ kind: v.literal("grant"), seq: count, shard: shardField, epoch: epochField });
 
 // --- Reader -> writer, and back (records and entries are arrays, in frames of their own) ----------------------------
 
@@ -199,10 +279,22 @@ const copying = v.object({
 });
 /** All entries have been sent: with the records up to `version` the copy is whole. */
 const copied = v.object({ kind: v.literal("copied"), version: versionField });
-/** The writer's heartbeat: its newest version and the bytes of all records up to it. */
-const mark = v.object({ kind: v.literal("mark"), epoch: epochField, version: versionField, bytes: count });
-/** The reader holds everything up to `version`. */
-const ack = v.object({ kind: v.literal("ack"), epoch: epochField, version: versionField, bytes: count });
+/** The source's heartbeat: its newest version and the bytes of all records up to it. An owner's asks for a lease as well: `seq` counts them. */
+const mark = v.object({
+  kind: v.literal("mark"),
+  epoch: epochField,
+  version: versionField,
+  bytes: count,
+  seq: v.optional(count, 0),
+});
+/** The reader holds everything up to `version`. `grant`: it obeys nobody else within a lease from when mark `grant` came; 0: none. */
+const ack = v.object({
+  kind: v.literal("ack"),
+  epoch: epochField,
+  version: versionField,
+  bytes: count,
+  grant: v.optional(count, 0),
+});
 
 export const helloSchema = v.variant("kind", [hello]);
 export const challengeSchema = v.variant("kind", [challenge, refused]);
@@ -215,8 +307,8 @@ export const toClientSchema = v.variant("kind", [
   leaving,
   failure,
 ]);
-export const fromShardSchema = v.variant("kind", [register, reportMessage]);
-export const toShardSchema = v.variant("kind", [topologyMessage, changeMessage, failure]);
+export const fromShardSchema = v.variant("kind", [register, reportMessage, slotSizes]);
+export const toShardSchema = v.variant("kind", [topologyMessage, changeMessage, grant, failure]);
 export const fromReaderSchema = v.variant("kind", [resync, copy, ack]);
 export const toReaderSchema = v.variant("kind", [goOn, copyFirst, copying, copied, mark, leaving, failure]);
 

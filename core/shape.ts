@@ -1,7 +1,7 @@
 import * as v from "valibot";
-import { epoch, shardId, slot } from "./ids.ts";
-import { textBytesMax } from "./limits.ts";
-import { evictions, fsyncs, usualSettings } from "./settings.ts";
+import { epoch, mapVersion, shardId, shardsMax, slot } from "./ids.ts";
+import { inSyncMax, textBytesMax } from "./limits.ts";
+import { acksModes, evictions, fsyncs, usualSettings } from "./settings.ts";
 
 /** The pieces that schemas of messages and of stored objects are made of: each is a type and the check of what comes in. */
 export const text = v.pipe(v.string(), v.maxLength(textBytesMax));
@@ -30,6 +30,27 @@ export const bytesOf = (...lengths: readonly number[]): v.GenericSchema<Uint8Arr
 export const podRefFields = { pod: text, incarnation: text };
 const podRefShape = v.object(podRefFields);
 
+const slotRanges = v.pipe(v.array(v.tuple([branded(slot), branded(slot)])), v.maxLength(16_384));
+
+/** `Move`s of topology.ts. */
+export const movesShape = v.optional(
+  v.pipe(
+    v.array(
+      v.object({
+        id: count,
+        from: branded(shardId),
+        fromEpoch: branded(epoch),
+        to: branded(shardId),
+        toEpoch: branded(epoch),
+        slots: slotRanges,
+        stage: v.picklist(["copying", "freezing"]),
+      }),
+    ),
+    v.maxLength(shardsMax),
+  ),
+  [],
+);
+
 /** `Shard` of topology.ts. */
 export const shardShape = v.object({
   id: branded(shardId),
@@ -39,8 +60,13 @@ export const shardShape = v.object({
   phase: v.variant("kind", [
     v.object({ kind: v.literal("stable") }),
     v.object({ kind: v.literal("restoring"), target: podRefShape, from: text }),
+    v.object({ kind: v.literal("fencing"), epoch: branded(epoch) }),
+    v.object({ kind: v.literal("handover"), to: podRefShape }),
   ]),
-  slots: v.pipe(v.array(v.tuple([branded(slot), branded(slot)])), v.maxLength(16_384)),
+  inSync: v.optional(v.pipe(v.array(text), v.maxLength(inSyncMax)), []),
+  syncSeq: v.optional(count, 0),
+  slots: slotRanges,
+  mapVersion: v.optional(branded(mapVersion), 1),
 });
 
 /** `Settings` of settings.ts. A peer older than they are says none; what a newer one calls by a name unknown here is taken for the safest. */
@@ -49,6 +75,10 @@ export const settingsShape = v.optional(
     fsync: v.fallback(v.picklist(fsyncs), "always"),
     memoryMaxBytes: v.nullish(count, null),
     eviction: v.fallback(v.picklist(evictions), "noeviction"),
+    acks: v.optional(v.fallback(v.picklist(acksModes), "inSync"), usualSettings.acks),
+    minInSync: v.optional(count, usualSettings.minInSync),
+    leaseMs: v.optional(ms, usualSettings.leaseMs),
+    moveBytesPerSecondMax: v.optional(count, usualSettings.moveBytesPerSecondMax),
   }),
   usualSettings,
 );

@@ -24,6 +24,8 @@ export type Topology = {
   readonly settings: Settings;
   /** Index i holds shard i. */
   readonly shards: readonly Shard[];
+  /** Those under way, in the order of their ids. */
+  readonly moves: readonly Move[];
   /** Every live pod, by name. */
   readonly members: readonly Member[];
 };
@@ -38,15 +40,42 @@ export type Shard = {
   readonly epoch: Epoch;
   /** The process that orders this shard's writes in `epoch`; null before the first one. */
   readonly owner: PodRef | null;
+  /** The in-sync set as it is recorded: pods of which each holds everything acknowledged in this epoch, as the ack mode says. */
+  readonly inSync: readonly string[];
+  /** Which of the owner's statements of its in-sync set that is; 0 at the start of an epoch. */
+  readonly syncSeq: number;
   readonly phase: Phase;
   /** In order, not touching. */
   readonly slots: readonly SlotRange[];
+  /** The version of the map in which `slots` last changed: a copy that has not got that far does not answer for them. */
+  readonly mapVersion: MapVersion;
 };
 
 export type Phase =
   | { readonly kind: "stable" }
   /** The owner's process is gone and `target`, which came up without data, copies it from the pod `from` before it owns. */
-  | { readonly kind: "restoring"; readonly target: PodRef; readonly from: string };
+  | { readonly kind: "restoring"; readonly target: PodRef; readonly from: string }
+  /** A failover: whoever hears of it promises to obey nobody below this epoch, the owner steps down. */
+  | { readonly kind: "fencing"; readonly epoch: Epoch }
+  /** A planned change of owner: the owner freezes, makes everything durable at `to`, and says so. */
+  | { readonly kind: "handover"; readonly to: PodRef };
+
+/**
+ * Slots on their way from one shard to another. Theirs is `from` until one write of the ownership takes them over; meanwhile
+ * the owner of `to` copies them into its own log, unserved. Both epochs must be the shards' own, else the move has ended.
+ */
+export type Move = {
+  /** Never used twice in a cluster. */
+  readonly id: number;
+  readonly from: ShardId;
+  readonly fromEpoch: Epoch;
+  readonly to: ShardId;
+  readonly toEpoch: Epoch;
+  /** In order, not touching. */
+  readonly slots: readonly SlotRange[];
+  /** copying: served as ever; freezing: the source takes no writes to these slots, and says where its log ends. */
+  readonly stage: "copying" | "freezing";
+};
 
 export type Home = "writer" | "reader";
 
@@ -84,6 +113,8 @@ export type TopologyChange = {
   readonly settings: Settings;
   readonly shardCount: number;
   readonly shards: readonly Shard[];
+  /** All that are under way. */
+  readonly moves: readonly Move[];
   readonly members: readonly Member[];
   /** Names of pods that are gone. */
   readonly gone: readonly string[];
@@ -106,6 +137,7 @@ export const difference = (before: Topology, after: Topology): TopologyChange =>
     settings: after.settings,
     shardCount: after.shards.length,
     shards: after.shards.filter((shard, i) => JSON.stringify(shard) !== JSON.stringify(before.shards[i])),
+    moves: after.moves,
     members: after.members.filter((member) => members.get(member.pod) !== JSON.stringify(member)),
     gone: before.members.map(({ pod }) => pod).filter((pod) => !present.has(pod)),
   };
@@ -127,6 +159,7 @@ export const patched = (before: Topology, change: TopologyChange): Topology | un
     lagMsMax: change.lagMsMax,
     settings: change.settings,
     shards,
+    moves: change.moves,
     members: [...members.values()].sort(byPod),
   };
 };

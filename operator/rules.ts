@@ -8,6 +8,8 @@ export const storageSizeDefault = "1Gi";
 export const nameCharactersMax = 40;
 /** Less than this is no use to anybody. */
 export const memoryMaxLeast = "16Mi";
+/** Slower than this a move of slots would never end. */
+export const moveBytesLeast = "64Ki";
 
 /** A part of an API object. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -29,15 +31,16 @@ const quantityPattern = "^[1-9][0-9]*([.][0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)
 const labelPattern = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 const storage = ["spec", "storage"];
 const memory = ["spec", "memory"];
+const rebalance = ["spec", "rebalance"];
 const template = ["spec", "template"];
 
 // The API server tries rules on defaults of the schema before it has filled in what lies below them.
 const celText = (field: string, otherwise: string): string => `(has(${field}) ? ${field} : '${otherwise}')`;
 const celEphemeral = (self: string): string => `(has(${self}.ephemeral) && ${self}.ephemeral)`;
-const celQuantity = (self: string): string => `quantity(${self}).compareTo(quantity('${memoryMaxLeast}'))`;
-const isMemory = (max: string): boolean =>
-  new RegExp(quantityPattern).test(max) &&
-  (bytesOfQuantity(max) ?? 0) >= (bytesOfQuantity(memoryMaxLeast) ?? 0);
+const celQuantity = (self: string, least: string): string =>
+  `quantity(${self}).compareTo(quantity('${least}'))`;
+const isAtLeast = (max: string, least: string): boolean =>
+  new RegExp(quantityPattern).test(max) && (bytesOfQuantity(max) ?? 0) >= (bytesOfQuantity(least) ?? 0);
 const isName = (name: unknown): boolean =>
   typeof name === "string" && name.length <= nameCharactersMax && new RegExp(namePattern).test(name);
 const text = (field: unknown): string => (typeof field === "string" ? field : "");
@@ -91,10 +94,17 @@ export const rules: readonly Rule[] = [
   },
   {
     path: memory,
-    cel: `!has(self.max) || (self.max.matches('${quantityPattern}') && ${celQuantity("self.max")} >= 0)`,
+    cel: `!has(self.max) || (self.max.matches('${quantityPattern}') && ${celQuantity("self.max", memoryMaxLeast)} >= 0)`,
     message: `max must be a quantity of at least ${memoryMaxLeast}, such as 512Mi`,
     fieldPath: ".max",
-    holds: (self) => self["max"] === undefined || isMemory(text(self["max"])),
+    holds: (self) => self["max"] === undefined || isAtLeast(text(self["max"]), memoryMaxLeast),
+  },
+  {
+    path: rebalance,
+    cel: `!has(self.bytesPerSecondMax) || (self.bytesPerSecondMax.matches('${quantityPattern}') && ${celQuantity("self.bytesPerSecondMax", moveBytesLeast)} >= 0)`,
+    message: `bytesPerSecondMax must be a quantity of at least ${moveBytesLeast}, such as 50Mi; leave it out for no bound`,
+    fieldPath: ".bytesPerSecondMax",
+    holds: ({ bytesPerSecondMax: max }) => max === undefined || isAtLeast(text(max), moveBytesLeast),
   },
   {
     path: [...template, "labels"],

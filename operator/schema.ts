@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import { shardsMax } from "../core/ids.ts";
 import { EdisError } from "../core/errors.ts";
-import { readersMax } from "../core/limits.ts";
-import { evictions, fsyncs, usualSettings } from "../core/settings.ts";
+import { readersMax, readersPerShardMax } from "../core/limits.ts";
+import { acksModes, evictions, fsyncs, usualSettings } from "../core/settings.ts";
 import { isFields, storageSizeDefault } from "./rules.ts";
 import type { ShardCluster, ShardClusterSpec } from "./shardCluster.ts";
 
@@ -132,6 +132,62 @@ const durabilitySchema: Schema = {
       enum: [...fsyncs],
       default: usualSettings.fsync,
     },
+    acks: {
+      description:
+        "owner: a write is acknowledged once it is durable at the shard's owner; a failover may lose the last moments. inSync: once it is durable at all in-sync readers as well; a failover loses nothing acknowledged.",
+      type: "string",
+      enum: [...acksModes],
+      default: usualSettings.acks,
+    },
+    minInSync: {
+      description:
+        "With acks: inSync, how many readers of a shard must be in sync; with fewer its writes are refused.",
+      type: "integer",
+      minimum: 0,
+      maximum: readersPerShardMax,
+      default: usualSettings.minInSync,
+    },
+  },
+};
+
+const failoverSchema: Schema = {
+  description: "How a shard whose owner is gone gets another one. May be changed at any time.",
+  type: "object",
+  default: {},
+  properties: {
+    leaseSeconds: {
+      description:
+        "How long an owner that is cut off may go on. An owner that cannot be seen is replaced after this long; one that is known to have ended, at once.",
+      type: "integer",
+      minimum: 1,
+      maximum: 60,
+      default: usualSettings.leaseMs / 1000,
+    },
+    automatic: {
+      description: "Promote an in-sync reader without asking. false: a person does, see edis failover.",
+      type: "boolean",
+      default: true,
+    },
+  },
+};
+
+const rebalanceSchema: Schema = {
+  description: "How slots move between writers. May be changed at any time.",
+  type: "object",
+  default: {},
+  properties: {
+    paused: {
+      description: "Begin no move of slots; those under way stop.",
+      type: "boolean",
+      default: false,
+    },
+    bytesPerSecondMax: {
+      description:
+        "What moves may send from each writer in a second, such as 50Mi. Without it there is no bound.",
+      type: "string",
+      minLength: 1,
+      maxLength: 32,
+    },
   },
 };
 
@@ -202,6 +258,8 @@ export const specSchema: Schema = {
     },
     storage: storageSchema,
     durability: durabilitySchema,
+    failover: failoverSchema,
+    rebalance: rebalanceSchema,
     memory: memorySchema,
     template: templateSchema,
   },
@@ -244,7 +302,25 @@ const decoded = v.object({
       whenDeleted: v.optional(v.picklist(["Retain", "Delete"]), "Retain"),
     }),
     // Objects that were stored before these fields were there have them by default as well.
-    durability: v.optional(v.object({ fsync: v.optional(v.picklist(fsyncs), usualSettings.fsync) }), {}),
+    durability: v.optional(
+      v.object({
+        fsync: v.optional(v.picklist(fsyncs), usualSettings.fsync),
+        acks: v.optional(v.picklist(acksModes), usualSettings.acks),
+        minInSync: v.optional(v.number(), usualSettings.minInSync),
+      }),
+      {},
+    ),
+    failover: v.optional(
+      v.object({
+        leaseSeconds: v.optional(v.number(), usualSettings.leaseMs / 1000),
+        automatic: v.optional(v.boolean(), true),
+      }),
+      {},
+    ),
+    rebalance: v.optional(
+      v.object({ paused: v.optional(v.boolean(), false), bytesPerSecondMax: v.optional(v.string(), "") }),
+      {},
+    ),
     memory: v.optional(
       v.object({
         max: v.optional(v.string(), ""),

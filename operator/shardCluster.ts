@@ -1,4 +1,4 @@
-import type { Eviction, Fsync } from "../core/settings.ts";
+import type { Acks, Eviction, Fsync } from "../core/settings.ts";
 
 /** The ShardCluster resource as the operator sees it: defaulted and validated (schema.ts), whichever way it came. */
 export type ShardCluster = {
@@ -22,7 +22,25 @@ export type ShardClusterSpec = {
     readonly lagMsMax: number;
   };
   readonly storage: Storage;
-  readonly durability: { readonly fsync: Fsync };
+  readonly durability: {
+    readonly fsync: Fsync;
+    /** When a write is answered: durable at the owner, or at its in-sync readers as well. */
+    readonly acks: Acks;
+    /** With `inSync`: fewer readers in sync than this, and writes are refused. */
+    readonly minInSync: number;
+  };
+  readonly failover: {
+    /** How long a lease holds. */
+    readonly leaseSeconds: number;
+    /** Whether an in-sync reader takes the place of an owner that is gone without a person's word. */
+    readonly automatic: boolean;
+  };
+  readonly rebalance: {
+    /** No move of slots is begun, those under way stand still. */
+    readonly paused: boolean;
+    /** What moves may send in a second, from each shard: a Kubernetes quantity. Empty: no bound. */
+    readonly bytesPerSecondMax: string;
+  };
   readonly memory: {
     /** What each pod may hold: a Kubernetes quantity. Empty: what its container allows. */
     readonly max: string;

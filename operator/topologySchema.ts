@@ -1,12 +1,17 @@
 import * as v from "valibot";
 import { mapVersion, shardId, shardsMax } from "../core/ids.ts";
 import { EdisError } from "../core/errors.ts";
-import { readersMax } from "../core/limits.ts";
-import { branded, shardShape } from "../core/shape.ts";
+import { inSyncMax, readersMax } from "../core/limits.ts";
+import { branded, movesShape, shardShape } from "../core/shape.ts";
 import type { Ownership } from "./plan/model.ts";
 import type { Schema } from "./schema.ts";
 
 const count: Schema = { type: "integer", format: "int64", minimum: 0 };
+const slots: Schema = {
+  description: "Ranges of slots, both ends included.",
+  type: "array",
+  items: { type: "array", minItems: 2, maxItems: 2, items: { type: "integer" } },
+};
 const podRef: Schema = {
   type: "object",
   required: ["pod", "incarnation"],
@@ -44,11 +49,15 @@ export const ownershipSchema: Schema = {
             "x-kubernetes-preserve-unknown-fields": true,
             properties: { kind: { type: "string" } },
           },
-          slots: {
-            description: "Ranges of slots, both ends included.",
+          inSync: {
+            description: "Pods that hold everything acknowledged in this epoch: who may take over.",
             type: "array",
-            items: { type: "array", minItems: 2, maxItems: 2, items: { type: "integer" } },
+            maxItems: inSyncMax,
+            items: { type: "string" },
           },
+          syncSeq: { ...count, description: "Which of the owner's statements inSync is." },
+          slots,
+          mapVersion: { ...count, description: "The version of the map in which slots last changed." },
         },
       },
     },
@@ -62,6 +71,23 @@ export const ownershipSchema: Schema = {
         properties: { pod: { type: "string" }, shard: count },
       },
     },
+    moves: {
+      description: "Slots on their way from one shard to another.",
+      type: "array",
+      maxItems: shardsMax,
+      items: {
+        type: "object",
+        required: ["id", "from", "fromEpoch", "to", "toEpoch", "slots", "stage"],
+        "x-kubernetes-preserve-unknown-fields": true,
+        properties: {
+          id: count,
+          ...{ from: count, fromEpoch: count, to: count, toEpoch: count },
+          slots,
+          stage: { type: "string" },
+        },
+      },
+    },
+    lastMove: { ...count, description: "The id of the newest move there ever was." },
   },
 };
 
@@ -70,6 +96,8 @@ const decoded = v.object({
   mapVersion: branded(mapVersion),
   shards: v.array(shardShape),
   assignments: v.array(v.object({ pod: v.string(), shard: branded(shardId) })),
+  moves: movesShape,
+  lastMove: v.optional(v.number(), 0),
 });
 
 /** Reads what is stored in a ShardTopology's `spec`. Throws `bad-argument`: nothing is decided on half an ownership. */

@@ -43,12 +43,13 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
   let connection: Connection | null = null;
   let reportIsDue = false;
   let lost = true;
+  let reports = 0;
 
   const report = (): void => {
     reportIsDue = false;
     if (connection === null) return;
     if (connection.unsentBytes() > unsentBytesMax) connection.cut();
-    else connection.send(encodeMessage({ kind: "report", report: options.report() }));
+    else connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq: ++reports } }));
   };
 
   const opened = (to: Connection): Handlers => {
@@ -67,6 +68,9 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
           case "change":
             // A new session begins with a snapshot.
             if (!topology.offerChange(message.change)) to.cut();
+            return;
+          case "grant":
+            // Leases are not kept yet.
             return;
           case "failure":
             logger.warn({ code: message.code, message: message.message }, "info ends the session");

@@ -25,6 +25,7 @@ export const reportOf = (
     keys: holding?.store.keys() ?? 0,
     bytes: holding?.store.bytes() ?? 0,
     readers: role.kind === "nothing" ? [] : [...readers],
+    ...{ seq: 0, promised: null },
   };
 };
 
@@ -40,7 +41,10 @@ const servingOf = (role: Role, nowMs: number): Report["serving"] => {
     case "nothing":
       return { kind: "nothing" };
     case "owner":
-      return { kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch };
+      return {
+        ...{ kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch },
+        ...{ sync: { seq: 0, members: [] }, frozen: null, moves: [] },
+      };
     case "reader":
       return readingOf(role.following.reader, nowMs);
   }
@@ -57,6 +61,7 @@ const readingOf = <To>(reader: Reader<To>, nowMs: number): Report["serving"] => 
     copied,
     copyTotal: copy === null || copy.kind === "asked" ? 0 : copy.total,
     lag: lagOf(reader, nowMs),
+    heardMs: null,
   };
 };
 

@@ -103,7 +103,10 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const found = await volume.found();
   if (found !== null) roles.keep(await volume.open(found));
   const address = addressAt(config.advertiseHost, { ...ports, http, resp });
-  const register = { kind: "register", home, address, node: config.node, zone: config.zone } as const;
+  const register = {
+    kind: "register",
+    ...{ home, address, node: config.node, zone: config.zone, uid: "", startedAtMs: 0 },
+  } as const;
   const session: InfoSession | undefined = startInfoSession({
     ...{ urls: config.info, clusterId, self, token, register, report, topology },
     ...{ network, clock, random, logger },

@@ -14,12 +14,22 @@ export type View = {
 /** What the ShardCluster says to its processes. */
 export type Announced = Pick<Topology, "lagMsMax" | "settings">;
 
-export const announcedOf = ({ reads, durability, memory }: ShardClusterSpec): Announced => ({
+export const announcedOf = ({
+  reads,
+  durability,
+  failover,
+  rebalance,
+  memory,
+}: ShardClusterSpec): Announced => ({
   lagMsMax: reads.lagMsMax,
   settings: {
     fsync: durability.fsync,
     memoryMaxBytes: bytesOfQuantity(memory.max) ?? null,
     eviction: memory.eviction,
+    acks: durability.acks,
+    minInSync: durability.minInSync,
+    leaseMs: failover.leaseSeconds * 1000,
+    moveBytesPerSecondMax: bytesOfQuantity(rebalance.bytesPerSecondMax) ?? 0,
   },
 });
 
@@ -43,6 +53,7 @@ export const topologyOf = (
     lagMsMax,
     settings,
     shards: ownership.shards,
+    moves: ownership.moves,
     members: sessions.map(judge).sort((a, b) => (a.pod < b.pod ? -1 : 1)),
   };
 };

@@ -90,6 +90,9 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
             case "report":
               heard(tracked, message.report);
               return;
+            case "slotSizes":
+              // Nothing is moved by them yet.
+              return;
           }
         },
         closed: () => {
@@ -162,9 +165,9 @@ const newlyTracked = (connection: Connection, hello: Hello, nowMs: number): Trac
 
 const registrationOf = (
   { ref, role }: Tracked,
-  { home, address, node, zone }: Register,
+  { home, address, node, zone, uid, startedAtMs }: Register,
 ): Tracked["registered"] => {
-  if (home === role) return { home, address, node, zone };
+  if (home === role) return { home, address, node, zone, uid, startedAtMs };
   throw new EdisError("wrong-role", `Cannot register ${ref.pod} as a ${home}: its hello said ${role}`);
 };
 

@@ -1,6 +1,6 @@
 import type { MapVersion, ShardId } from "../../core/ids.ts";
 import type { Register, Report } from "../../core/message.ts";
-import type { PodRef, Shard } from "../../core/topology.ts";
+import type { Move, PodRef, Shard } from "../../core/topology.ts";
 import type { ShardCluster } from "../shardCluster.ts";
 
 /** What is kept in the ShardTopology object: changed only by the operator, only by compare-and-set. */
@@ -11,6 +11,10 @@ export type Ownership = {
   readonly shards: readonly Shard[];
   /** Which shard each reader pod replicates, by pod name. Sticky: a pod that comes back goes on with its shard. */
   readonly assignments: readonly Assignment[];
+  /** Moves of slots that are under way, in the order of their ids. */
+  readonly moves: readonly Move[];
+  /** The id of the newest move there ever was. */
+  readonly lastMove: number;
 };
 export type Assignment = { readonly pod: string; readonly shard: ShardId };
 

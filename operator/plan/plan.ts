@@ -58,7 +58,8 @@ const ownershipAfter = (
   shards: readonly Shard[],
   assignments: readonly Assignment[],
 ): Ownership => {
-  if (before === null) return { clusterId: cluster.uid, mapVersion: mapVersion(1), shards, assignments };
+  if (before === null)
+    return { clusterId: cluster.uid, mapVersion: mapVersion(1), shards, assignments, moves: [], lastMove: 0 };
   const sameShards =
     shards.length === before.shards.length && shards.every((shard, i) => shard === before.shards[i]);
   if (sameShards && assignments === before.assignments) return before;

@@ -1,4 +1,4 @@
-import { epoch, shardId, slotCount } from "../../core/ids.ts";
+import { epoch, mapVersion, shardId, slotCount } from "../../core/ids.ts";
 import { countSlots, type Shard, type SlotRange } from "../../core/topology.ts";
 import { writerPod } from "../shardCluster.ts";
 import { counted, several } from "./events.ts";
@@ -49,8 +49,8 @@ const newShard = (id: number, slots: readonly SlotRange[]): Shard => ({
   id: shardId(id),
   epoch: epoch(0),
   owner: null,
-  phase: { kind: "stable" },
-  slots,
+  ...{ inSync: [], syncSeq: 0, phase: { kind: "stable" } },
+  ...{ slots, mapVersion: mapVersion(1) },
 });
 
 const refusalsOf = ({

@@ -252,7 +252,7 @@ const mark = ({ held, limits }: Source, peer: Peer): void => {
   if (peer.copy !== null || peer.progress.kind === "probing") return;
   if (peer.connection.unsentBytes() > limits.unsent) return;
   const { epoch, version, bytes } = held.holding;
-  send(peer, { kind: "mark", epoch, version, bytes });
+  send(peer, { kind: "mark", epoch, version, bytes, seq: 0 });
 };
 
 /** Sends a batch to a reader that keeps up; one that does not is fed from the log from now on. */

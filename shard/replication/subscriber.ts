@@ -222,7 +222,8 @@ const createAcker = ({ clock, holding, durable }: SubscriberOptions, state: Stat
     sentAtMs = clock.nowMs();
     const version = durable();
     const { epoch, bytes } = holding;
-    if (version !== null) state.connection?.send(encodeMessage({ kind: "ack", epoch, version, bytes }));
+    if (version !== null)
+      state.connection?.send(encodeMessage({ kind: "ack", epoch, version, bytes, grant: 0 }));
   };
   return () => {
     if (isDue) return;

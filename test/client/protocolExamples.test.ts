@@ -78,6 +78,7 @@ const examples: Readonly<Record<string, Uint8Array>> = {
       settings: usualSettings,
       shardCount: 1,
       shards: [],
+      moves: [],
       members: [],
       gone: ["demo-read-1"],
     },

@@ -1,6 +1,6 @@
 import test from "ava";
 import fc from "fast-check";
-import { epoch, mapVersion, revision, shardId, slot, slotCount, term } from "../../core/ids.ts";
+import { epoch, revision, shardId, slot, slotCount, term } from "../../core/ids.ts";
 import {
   indexTopology,
   type Home,
@@ -11,6 +11,7 @@ import {
 } from "../../core/topology.ts";
 import { route, type View } from "../../client/router.ts";
 import { usualSettings } from "../../core/settings.ts";
+import { shardFields, topologyFields } from "../support/fields.ts";
 
 const member = (pod: string, home: Home, shard: number): Member => ({
   pod,
@@ -38,14 +39,14 @@ const topologies = fc
       cluster: "default/demo",
       term: term(1),
       revision: revision(1),
-      mapVersion: mapVersion(1),
+      ...topologyFields,
       lagMsMax: 1000,
       settings: usualSettings,
       shards: owners.map((_, id): Shard => ({
         id: shardId(id),
         epoch: epoch(1),
         owner: { pod: `w${id}`, incarnation: "a" },
-        phase: { kind: "stable" },
+        ...shardFields,
         slots: [[slot(Math.floor(id * width)), slot(Math.floor((id + 1) * width) - 1)]],
       })),
       members: [

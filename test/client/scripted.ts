@@ -1,6 +1,6 @@
 import { encode } from "../../core/cbor.ts";
 import { systemClock } from "../../core/clock.ts";
-import { epoch, mapVersion, revision, shardId, slot, term, version } from "../../core/ids.ts";
+import { epoch, revision, shardId, slot, term, version } from "../../core/ids.ts";
 import { decodeMessage, fromClientSchema, isControl } from "../../core/message.ts";
 import type { Request, RequestFrame, Result } from "../../core/request.ts";
 import { decodeRequests } from "../../core/requestDecoder.ts";
@@ -8,6 +8,7 @@ import { encodeReplies } from "../../core/requestEncoder.ts";
 import type { Home, Member, MemberState, Topology } from "../../core/topology.ts";
 import type { Connection } from "../../net/connection.ts";
 import { listen, type Listener } from "../../net/listen.ts";
+import { shardFields, topologyFields } from "../support/fields.ts";
 import { silent } from "../support/net.ts";
 import { usualSettings } from "../../core/settings.ts";
 
@@ -71,7 +72,7 @@ export const startScripted = async (readers: number): Promise<ScriptedCluster> =
       cluster: "default/demo",
       term: term(1),
       revision: revision(1),
-      mapVersion: mapVersion(1),
+      ...topologyFields,
       lagMsMax: 1000,
       settings: usualSettings,
       shards: [],
@@ -104,7 +105,7 @@ export const startScripted = async (readers: number): Promise<ScriptedCluster> =
         id: shardId(0),
         epoch: epoch(1),
         owner: { pod: "demo-write-0", incarnation: "start-1" },
-        phase: { kind: "stable" },
+        ...shardFields,
         slots: [[slot(0), slot(16383)]],
       },
     ],

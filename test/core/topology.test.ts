@@ -2,8 +2,16 @@ import test from "ava";
 import fc from "fast-check";
 import { epoch, mapVersion, revision, shardId, slot, term } from "../../core/ids.ts";
 import { decodeMessage, encodeMessage, toClientSchema } from "../../core/message.ts";
-import { difference, indexTopology, patched, type Shard, type Topology } from "../../core/topology.ts";
-import { evictions, fsyncs, usualSettings } from "../../core/settings.ts";
+import {
+  difference,
+  indexTopology,
+  patched,
+  type Phase,
+  type Shard,
+  type Topology,
+} from "../../core/topology.ts";
+import { acksModes, evictions, fsyncs, usualSettings } from "../../core/settings.ts";
+import { shardFields, topologyFields } from "../support/fields.ts";
 
 const member = fc.record({
   pod: fc.constantFrom(...Array.from({ length: 12 }, (_, i) => `demo-read-${i}`)),
@@ -22,9 +30,26 @@ const shard = (id: number): fc.Arbitrary<Shard> =>
     owner: fc.option(
       fc.record({ pod: fc.constant(`demo-write-${id}`), incarnation: fc.constantFrom("x", "y") }),
     ),
-    phase: fc.constant({ kind: "stable" as const }),
+    phase: fc.constantFrom<Phase[]>(
+      { kind: "stable" },
+      { kind: "fencing", epoch: epoch(4) },
+      { kind: "handover", to: { pod: "demo-read-0", incarnation: "a" } },
+    ),
+    inSync: fc.subarray(["demo-read-0", "demo-read-1"]),
+    syncSeq: fc.nat({ max: 2 }),
+    mapVersion: fc.nat({ max: 2 }).map(mapVersion),
     slots: fc.constant([[slot(id * 100), slot(id * 100 + 99)] as const]),
   });
+const moves = fc.array(
+  fc.record({
+    id: fc.nat(),
+    ...{ from: fc.constant(shardId(0)), to: fc.constant(shardId(1)) },
+    ...{ fromEpoch: fc.constant(epoch(1)), toEpoch: fc.nat({ max: 3 }).map(epoch) },
+    slots: fc.constant([[slot(5), slot(6)] as const]),
+    stage: fc.constantFrom("copying" as const, "freezing" as const),
+  }),
+  { maxLength: 2 },
+);
 const topology = (at: number): fc.Arbitrary<Topology> =>
   fc
     .record({
@@ -32,11 +57,14 @@ const topology = (at: number): fc.Arbitrary<Topology> =>
         fsync: fc.constantFrom(...fsyncs),
         memoryMaxBytes: fc.option(fc.nat()),
         eviction: fc.constantFrom(...evictions),
+        acks: fc.constantFrom(...acksModes),
+        ...{ minInSync: fc.nat(3), leaseMs: fc.nat(9_000), moveBytesPerSecondMax: fc.nat() },
       }),
+      moves,
       members: fc.uniqueArray(member, { selector: ({ pod }) => pod }),
       shards: fc.nat({ max: 4 }).chain((n) => fc.tuple(...Array.from({ length: n }, (_, i) => shard(i)))),
     })
-    .map(({ members, shards, settings }) => ({
+    .map(({ members, shards, settings, moves }) => ({
       clusterId: "c",
       cluster: "default/demo",
       term: term(1),
@@ -45,6 +73,7 @@ const topology = (at: number): fc.Arbitrary<Topology> =>
       lagMsMax: 2000,
       settings,
       shards,
+      moves,
       members: members.sort((a, b) => (a.pod < b.pod ? -1 : 1)),
     }));
 
@@ -72,7 +101,7 @@ test("the index names an owner only while its process is the one that the topolo
     cluster: "default/demo",
     term: term(1),
     revision: revision(1),
-    mapVersion: mapVersion(1),
+    ...topologyFields,
     lagMsMax: 2000,
     settings: usualSettings,
     shards: [
@@ -80,7 +109,7 @@ test("the index names an owner only while its process is the one that the topolo
         id: shardId(0),
         epoch: epoch(3),
         owner: { pod: "demo-write-0", incarnation: "x" },
-        phase: { kind: "stable" },
+        ...shardFields,
         slots: [[slot(0), slot(16383)]],
       },
     ],

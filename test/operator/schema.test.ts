@@ -51,23 +51,39 @@ test("memory.max is a quantity of at least 16Mi", (t) => {
     ]);
 });
 
-test("durability and memory have defaults in objects that were stored without them, and may be changed", (t) => {
-  const { durability, memory } = clusterFrom(object({})).spec;
+test("rebalance.bytesPerSecondMax is a quantity of at least 64Ki", (t) => {
+  for (const bytesPerSecondMax of ["64Ki", "50Mi", "1M"])
+    t.deepEqual(broken(object({ rebalance: { bytesPerSecondMax } })), [], bytesPerSecondMax);
+  for (const bytesPerSecondMax of ["1Ki", "fast", "0", "-1Mi"])
+    t.deepEqual(broken(object({ rebalance: { bytesPerSecondMax } })), [
+      "spec.rebalance: bytesPerSecondMax must be a quantity ",
+    ]);
+});
+
+test("durability, failover, rebalance and memory have defaults in objects that were stored without them, and may be changed", (t) => {
+  const { durability, failover, rebalance, memory } = clusterFrom(object({})).spec;
   t.deepEqual(
-    { durability, memory },
+    { durability, failover, rebalance, memory },
     {
-      durability: { fsync: "everysec" },
+      durability: { fsync: "everysec", acks: "owner", minInSync: 0 },
+      failover: { leaseSeconds: 2, automatic: true },
+      rebalance: { paused: false, bytesPerSecondMax: "" },
       memory: { max: "", eviction: "noeviction" },
     },
   );
   const changed = object({
-    durability: { fsync: "always" },
+    durability: { fsync: "always", acks: "inSync", minInSync: 1 },
+    failover: { leaseSeconds: 5 },
+    rebalance: { bytesPerSecondMax: "50Mi" },
     memory: { max: "1Gi", eviction: "allkeys-lru" },
   });
   t.deepEqual(broken(changed, object({})), []);
   t.deepEqual(announcedOf(clusterFrom(changed).spec), {
     lagMsMax: 2000,
-    settings: { fsync: "always", memoryMaxBytes: 2 ** 30, eviction: "allkeys-lru" },
+    settings: {
+      ...{ fsync: "always", memoryMaxBytes: 2 ** 30, eviction: "allkeys-lru" },
+      ...{ acks: "inSync", minInSync: 1, leaseMs: 5_000, moveBytesPerSecondMax: 50 * 2 ** 20 },
+    },
   });
 });
 

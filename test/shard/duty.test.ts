@@ -1,8 +1,9 @@
 import test from "ava";
-import { epoch, mapVersion, revision, shardId, slot, term } from "../../core/ids.ts";
+import { epoch, revision, shardId, slot, term } from "../../core/ids.ts";
 import { indexTopology, type Member, type Shard } from "../../core/topology.ts";
 import { dutyOf } from "../../shard/duty.ts";
 import { usualSettings } from "../../core/settings.ts";
+import { shardFields, topologyFields } from "../support/fields.ts";
 
 const member = (pod: string, more: Partial<Member> = {}): Member => ({
   ...{ pod, incarnation: "1", home: "writer", shard: null, state: "serving", node: "", zone: "" },
@@ -10,13 +11,13 @@ const member = (pod: string, more: Partial<Member> = {}): Member => ({
   ...more,
 });
 const owned: Shard = {
-  ...{ id: shardId(0), epoch: epoch(3), phase: { kind: "stable" }, slots: [[slot(0), slot(16383)]] },
+  ...{ id: shardId(0), epoch: epoch(3), ...shardFields, slots: [[slot(0), slot(16383)]] },
   owner: { pod: "w0", incarnation: "1" },
 };
 const duty = (members: readonly Member[], shard: Shard, self: { pod: string; incarnation: string }) =>
   dutyOf(
     indexTopology({
-      ...{ clusterId: "c", cluster: "n/c", term: term(1), revision: revision(1), mapVersion: mapVersion(1) },
+      ...{ clusterId: "c", cluster: "n/c", term: term(1), revision: revision(1), ...topologyFields },
       ...{ lagMsMax: 1_000, settings: usualSettings, shards: [shard], members },
     }),
     self,

@@ -2,17 +2,18 @@ import test from "ava";
 import { epoch, shardId, version } from "../../core/ids.ts";
 import type { Report } from "../../core/message.ts";
 import { unready } from "../../shard/health.ts";
+import { owningFields, reportFields } from "../support/fields.ts";
 
 const report = (serving: Report["serving"], more: Partial<Report> = {}): Report => ({
   ...{ pod: "p", incarnation: "1", home: "writer", leaving: false, version: version(0), keys: 0, bytes: 0 },
-  ...{ readers: [], serving, held: null },
+  ...{ readers: [], serving, held: null, ...reportFields },
   ...more,
 });
 const nothing: Report["serving"] = { kind: "nothing" };
-const owner: Report["serving"] = { kind: "owner", shard: shardId(0), epoch: epoch(1) };
+const owner: Report["serving"] = { ...owningFields, shard: shardId(0), epoch: epoch(1) };
 const reader = (state: "connecting" | "copying" | "streaming", ms: number): Report["serving"] => ({
   ...{ kind: "reader", shard: shardId(0), epoch: epoch(1), state, copied: 0, copyTotal: 0 },
-  lag: { versions: 0, bytes: 0, ms },
+  ...{ lag: { versions: 0, bytes: 0, ms }, heardMs: null },
 });
 const known = { lagMsMax: 1_000, registered: true };
 

@@ -27,7 +27,7 @@ const streamed = (...items: readonly Uint8Array[]) => ({
   bytes: Buffer.concat(items),
 });
 const mark = (v: number, e = 1) =>
-  ({ kind: "mark", epoch: epoch(e), version: version(v), bytes: v * recordBytes }) as const;
+  ({ kind: "mark", epoch: epoch(e), version: version(v), bytes: v * recordBytes, seq: 0 }) as const;
 
 const copying = {
   kind: "copying",

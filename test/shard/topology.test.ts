@@ -1,12 +1,13 @@
 import test from "ava";
-import { mapVersion, revision, term } from "../../core/ids.ts";
+import { revision, term } from "../../core/ids.ts";
 import { createLogger } from "../../core/logger.ts";
 import { difference, type Topology } from "../../core/topology.ts";
 import { createTopologyKeeper } from "../../shard/topology.ts";
 import { usualSettings } from "../../core/settings.ts";
+import { topologyFields } from "../support/fields.ts";
 
 const topology = (t: number, r: number, clusterId = "c"): Topology => ({
-  ...{ clusterId, cluster: "n/c", term: term(t), revision: revision(r), mapVersion: mapVersion(1) },
+  ...{ clusterId, cluster: "n/c", term: term(t), revision: revision(r), ...topologyFields },
   ...{ settings: usualSettings, lagMsMax: r + 100 * t, shards: [], members: [] },
 });
 const keeper = () => {

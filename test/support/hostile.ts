@@ -7,6 +7,7 @@ import { encodeMessage, type Role } from "../../core/message.ts";
 import type { Request } from "../../core/request.ts";
 import { encodeRequests } from "../../core/requestEncoder.ts";
 import { dial } from "../../net/dial.ts";
+import { reportFields } from "./fields.ts";
 import { silent } from "./net.ts";
 
 /** Numbers in [0, n) from a seed (mulberry32), so that an attack can be repeated. */
@@ -58,17 +59,19 @@ export const seeds: readonly Uint8Array[] = [
   encodeMessage({ kind: "watch" }),
   encodeMessage({ kind: "ask" }),
   encodeMessage({ kind: "resync", ...place }),
-  encodeMessage({ kind: "ack", epoch: epoch(1), version: version(9), bytes: 7 }),
+  encodeMessage({ kind: "ack", epoch: epoch(1), version: version(9), bytes: 7, grant: 3 }),
   encodeMessage({
     kind: "register",
     home: "reader",
     address: { host: "127.0.0.1", client: 1, replication: 2, http: 3, resp: 4 },
     node: "n",
     zone: "z",
+    uid: "u",
+    startedAtMs: 1,
   }),
   encodeMessage({
     kind: "report",
-    report: { ...ref, home: "reader", serving: { kind: "nothing" }, held: null, ...counts },
+    report: { ...ref, home: "reader", serving: { kind: "nothing" }, held: null, ...reportFields, ...counts },
   }),
   encode([2, 1, 5, Buffer.from("k")]),
 ];

@@ -1,6 +1,7 @@
 import { epoch, shardId, version } from "../../core/ids.ts";
 import type { Report } from "../../core/message.ts";
 import type { Observed, Ownership, Plan, Pod, Session } from "../../operator/plan/model.ts";
+import { owningFields, registerFields, reportFields } from "./fields.ts";
 import { ordinalOf, readerPod, writerPod, type ShardCluster } from "../../operator/shardCluster.ts";
 
 /** A cluster as the plan sees it, with everything that tests do not care about filled in. */
@@ -15,7 +16,9 @@ export const clusterOf = (writers: number, readers: number, name = "demo"): Shar
     image: "",
     reads: { lagMsMax: 2000 },
     storage: { ephemeral: true },
-    durability: { fsync: "everysec" },
+    durability: { fsync: "everysec", acks: "owner", minInSync: 0 },
+    failover: { leaseSeconds: 2, automatic: true },
+    rebalance: { paused: false, bytesPerSecondMax: "" },
     memory: { max: "", eviction: "noeviction" },
     template: {
       labels: {},
@@ -33,7 +36,7 @@ export const clusterOf = (writers: number, readers: number, name = "demo"): Shar
 
 export type Serving = Report["serving"];
 export const owning = (shard: number, at: number): Serving => ({
-  kind: "owner",
+  ...owningFields,
   shard: shardId(shard),
   epoch: epoch(at),
 });
@@ -49,6 +52,7 @@ export const reading = (
   copied: 0,
   copyTotal: 0,
   lag: { versions: 0, bytes: 0, ms: lagMs },
+  heardMs: null,
 });
 
 export type SessionFields = {
@@ -78,6 +82,7 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
       home,
       node,
       zone,
+      ...registerFields,
       address: { host: "10.0.0.1", client: 1, replication: 2, http: 3, resp: 4 },
     },
     report: {
@@ -91,6 +96,7 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
       keys: 0,
       bytes: 0,
       readers: [],
+      ...reportFields,
     },
   };
 };

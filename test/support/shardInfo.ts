@@ -1,5 +1,5 @@
 import { EdisError } from "../../core/errors.ts";
-import { epoch, mapVersion, revision, shardId, slot, term } from "../../core/ids.ts";
+import { epoch, revision, shardId, slot, term } from "../../core/ids.ts";
 import { systemClock } from "../../core/clock.ts";
 import { createLogger } from "../../core/logger.ts";
 import {
@@ -12,6 +12,7 @@ import {
 import type { Member, PodRef, Shard, Topology } from "../../core/topology.ts";
 import type { Connection } from "../../net/connection.ts";
 import { listen } from "../../net/listen.ts";
+import { shardFields, topologyFields } from "./fields.ts";
 import { until } from "./shardUntil.ts";
 import { usualSettings, type Settings } from "../../core/settings.ts";
 
@@ -57,7 +58,7 @@ export const shardOwnedBy = (
   id: shardId(id),
   epoch: epoch(at),
   owner: owner === null ? null : { pod: owner.pod, incarnation: owner.incarnation },
-  phase,
+  ...{ ...shardFields, phase },
   slots: id === 0 ? [[slot(0), slot(16383)]] : [],
 });
 
@@ -90,7 +91,7 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
     );
   const topology = (): Topology => ({
     ...{ clusterId: testCluster.clusterId, cluster: testCluster.cluster },
-    ...{ term: term(1), revision: revision(count), mapVersion: mapVersion(1), lagMsMax: 1_000 },
+    ...{ term: term(1), revision: revision(count), ...topologyFields, lagMsMax: 1_000 },
     settings,
     shards,
     members: members(),
@@ -120,7 +121,7 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
         message: (frame) => {
           const message = decodeMessage(fromShardSchema, frame);
           if (message.kind === "register") session.register = message;
-          else session.report = message.report;
+          else if (message.kind === "report") session.report = message.report;
           if (message.kind === "register" && isPublished) broadcast();
         },
         closed: () => {

@@ -6,6 +6,7 @@ import type { Topology } from "../../../core/topology.ts";
 import { createNews, type News } from "../../../operator/info/news.ts";
 import type { Ownership, Session } from "../../../operator/plan/model.ts";
 import { usualSettings } from "../../../core/settings.ts";
+import { registerFields, reportFields, shardFields } from "../../support/fields.ts";
 
 const announced = { lagMsMax: 2000, settings: usualSettings };
 
@@ -45,20 +46,27 @@ const ownership: Ownership = {
       id: shardId(0),
       epoch: epoch(3),
       owner: { pod: "demo-write-0", incarnation: "a" },
-      phase: { kind: "stable" },
+      ...shardFields,
       slots: [[slot(0), slot(16383)]],
     },
   ],
   assignments: [{ pod: "demo-read-0", shard: shardId(0) }],
+  ...{ moves: [], lastMove: 0 },
 };
 const session = (pod: string, incarnation = "a"): Session => {
   const home = pod.includes("write") ? ("writer" as const) : ("reader" as const);
   const report = {
     ...{ pod, incarnation, home, leaving: false, version: version(1), keys: 0, bytes: 0, readers: [] },
-    ...{ serving: { kind: "nothing" as const }, held: null },
+    ...{ ...reportFields, serving: { kind: "nothing" as const }, held: null },
   };
   const address = { host: "h", client: 1, replication: 2, http: 3, resp: 4 };
-  return { pod, incarnation, registered: { home, address, node: "", zone: "" }, report, ageMs: 0 };
+  return {
+    pod,
+    incarnation,
+    registered: { home, address, node: "", zone: "", ...registerFields },
+    report,
+    ageMs: 0,
+  };
 };
 
 const setUp = (): { news: News; told: Topology[]; there: Session[]; go: (ms: number) => void } => {

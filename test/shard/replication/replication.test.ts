@@ -26,6 +26,10 @@ import { createManualClock, type ManualClock } from "../../support/shardClock.ts
 
 // The real writer, publisher and reader; only the socket between them is a queue that the script empties, or throws away.
 
+const acked = ({ epoch, version, bytes }: Holding): FromReader => ({
+  ...{ kind: "ack", epoch, version, bytes, grant: 0 },
+});
+
 /** Small enough that a script of some dozen writes meets every edge. */
 const limits = { unsent: 600, ahead: 200, entriesPerTurn: 100 };
 const logBytes = 2_000;
@@ -104,8 +108,7 @@ const createFollower = (clock: ManualClock, publisher: Publisher) => {
       if (effect.kind === "reconnect") cut();
       if (effect.kind === "askCopy") copy();
       if (effect.kind === "copyEnds" || effect.kind === "copyFails") close(second);
-      if (effect.kind === "ack" && holding.complete)
-        say(main, { kind: "ack", epoch: holding.epoch, version: holding.version, bytes: holding.bytes });
+      if (effect.kind === "ack" && holding.complete) say(main, acked(holding));
     }
   };
   const close = (wire: Wire): void => {
@@ -138,8 +141,7 @@ const createFollower = (clock: ManualClock, publisher: Publisher) => {
       } else if (wire === second) take({ kind: "entries", bytes: frame });
       else {
         take({ kind: "streamed", bytes: frame, now });
-        if (holding.complete && reader.link === "streaming")
-          say(main, { kind: "ack", epoch: holding.epoch, version: holding.version, bytes: holding.bytes });
+        if (holding.complete && reader.link === "streaming") say(main, acked(holding));
       }
     }
     if (wire.frames.length === 0) wire.handlers?.drained?.();

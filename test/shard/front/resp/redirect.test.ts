@@ -1,9 +1,10 @@
 import test from "ava";
-import { epoch, mapVersion, revision, shardId, slot, term } from "../../../../core/ids.ts";
+import { epoch, revision, shardId, slot, term } from "../../../../core/ids.ts";
 import { indexTopology, type Member } from "../../../../core/topology.ts";
 import { redirect, type Place } from "../../../../shard/front/resp/redirect.ts";
 import type { Standing } from "../../../../shard/route.ts";
 import { usualSettings } from "../../../../core/settings.ts";
+import { shardFields, topologyFields } from "../../../support/fields.ts";
 
 const member = (pod: string, shard: number): Member => ({
   ...{ pod, incarnation: "1", home: "writer", shard: shardId(shard), state: "serving", node: "", zone: "" },
@@ -11,15 +12,15 @@ const member = (pod: string, shard: number): Member => ({
 });
 const index = indexTopology({
   ...{ clusterId: "id", cluster: "default/demo", term: term(1), revision: revision(1) },
-  ...{ mapVersion: mapVersion(1), lagMsMax: 1_000, settings: usualSettings },
+  ...{ ...topologyFields, lagMsMax: 1_000, settings: usualSettings },
   shards: [
     {
       ...{ id: shardId(0), epoch: epoch(1), owner: { pod: "w0", incarnation: "1" } },
-      ...{ phase: { kind: "stable" }, slots: [[slot(0), slot(99)]] },
+      ...{ ...shardFields, slots: [[slot(0), slot(99)]] },
     },
     {
       ...{ id: shardId(1), epoch: epoch(1), owner: null },
-      ...{ phase: { kind: "stable" }, slots: [[slot(100), slot(16_000)]] },
+      ...{ ...shardFields, slots: [[slot(100), slot(16_000)]] },
     },
   ],
   members: [member("w0", 0)],
