@@ -20,7 +20,7 @@ import { unlimited } from "./memory.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
-import { createSegmentStore, type SegmentStoreOptions } from "./store/segmentStore.ts";
+import { createSegmentStore } from "./store/segmentStore.ts";
 import type { Store } from "./store/store.ts";
 import { createTopologyKeeper } from "./topology.ts";
 import { createVolume } from "./volume.ts";
@@ -42,8 +42,8 @@ export type Rim = {
   readonly incarnation: string;
   /** Nothing that was answered can be relied on any more: the process has to end. */
   readonly failed: (error: unknown) => void;
-  /** Sizes other than the usual ones, of the store and of the log. */
-  readonly store?: Omit<SegmentStoreOptions, "seed">;
+  /** Another store, or a log of other sizes, than usual. */
+  readonly createStore?: () => Store;
   readonly log?: LogLimits;
 };
 
@@ -126,10 +126,9 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   };
 };
 
-const storesOf =
-  ({ random, store }: Rim) =>
-  (): Store =>
-    createSegmentStore({ ...store, seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
+const storesOf = ({ random, createStore }: Rim): (() => Store) =>
+  createStore ??
+  ((): Store => createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } }));
 
 type Serving = {
   readonly front: Front;
