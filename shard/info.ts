@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import { decodeMessage, encodeMessage, toShardSchema, type Register, type Report } from "../core/message.ts";
+import { decodeMessage, encodeMessage, toShardSchema, type Register, type Report, type SlotSizes } from "../core/message.ts";
 import type { PodRef } from "../core/topology.ts";
 import type { Connection, Handlers } from "../net/connection.ts";
 import { stayConnected } from "../net/stayConnected.ts";
@@ -23,6 +23,8 @@ export type InfoOptions = {
   readonly token: Uint8Array;
   readonly register: Register;
   readonly report: () => Report;
+  /** Null where there is nothing to say. */
+  readonly slotSizes: () => SlotSizes | null;
   readonly topology: TopologyKeeper;
   readonly clock: Clock;
   readonly random: () => number;
@@ -30,6 +32,7 @@ export type InfoOptions = {
 };
 
 const reportEveryMs = 200;
+const sizesEveryMs = 2_000;
 const backoff = { firstMs: 100, maxMs: 2_000 };
 /** Reports are some hundred bytes: an info that has not taken this many is gone, whatever the socket says. */
 const unsentBytesMax = 64 * 1024;
@@ -50,8 +53,20 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     else connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq: ++reports } }));
   };
 
+  let lastSizes: Uint8Array | null = null;
+  const tellSizes = (): void => {
+    const sizes = connection === null ? null : options.slotSizes();
+    if (sizes === null) return;
+    const frame = encodeMessage(sizes);
+    if (lastSizes !== null && Buffer.compare(frame, lastSizes) === 0) return;
+    lastSizes = frame;
+    connection?.send(frame);
+  };
+
   const opened = (to: Connection): Handlers => {
     connection = to;
+    // Another info knows nothing of them.
+    lastSizes = null;
     if (lost) logger.info({ info: to.remote }, "registered with info");
     lost = false;
     to.send(encodeMessage(register));
@@ -87,7 +102,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     lost = true;
   };
 
-  const cancel = clock.every(reportEveryMs, report);
+  const cancels = [clock.every(reportEveryMs, report), clock.every(sizesEveryMs, tellSizes)];
   const done = stayConnected({
     ...{ urls: () => urls, cluster: clusterId, role: register.home, self, to: "", token },
     ...{ clock, logger, signal: ended.signal, backoff, random, opened, failed },
@@ -101,7 +116,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     },
     isConnected: () => connection !== null,
     stop: async () => {
-      cancel();
+      for (const cancel of cancels) cancel();
       ended.abort();
       await done;
     },

@@ -198,6 +198,7 @@ const startCopy = <To>(
   holding.version = message.version;
   holding.bytes = message.bytes;
   holding.history = message.history;
+  holding.mapVersion = message.mapVersion;
   reader.copy = { kind: "entries", copied: 0, total: message.keys };
   reader.known = { version: message.version, bytes: message.bytes };
   reader.marks = [];

@@ -1,5 +1,5 @@
 import { version } from "../core/ids.ts";
-import type { Report } from "../core/message.ts";
+import type { MoveReport, Report } from "../core/message.ts";
 import type { Home, PodRef } from "../core/topology.ts";
 import type { Holding } from "./holding.ts";
 import type { Reader } from "./reader.ts";
@@ -8,18 +8,24 @@ import type { ReaderStatus } from "./replication/publisher.ts";
 import type { Role } from "./role.ts";
 import type { Roles } from "./roles.ts";
 
+type Around = {
+  readonly readers: readonly ReaderStatus[];
+  readonly moves: readonly MoveReport[];
+  readonly nowMs: number;
+};
+
 /** How this process is doing, in the words of core/message.ts. */
 export const reportOf = (
   self: PodRef & { readonly home: Home; readonly leaving: boolean },
   roles: Pick<Roles, "role" | "held">,
-  { readers, nowMs }: { readonly readers: readonly ReaderStatus[]; readonly nowMs: number },
+  { readers, nowMs, moves }: Around,
 ): Report => {
   const { pod, incarnation, home, leaving } = self;
   const role = roles.role();
   const holding = roles.held()?.holding;
   return {
     ...{ pod, incarnation, home, leaving },
-    serving: servingOf(role, nowMs),
+    serving: servingOf(role, { nowMs, moves }),
     held: placeOf(holding),
     version: holding?.version ?? version(0),
     keys: holding?.store.keys() ?? 0,
@@ -36,14 +42,14 @@ const placeOf = (holding: Holding | undefined): Report["held"] => {
   return { shard, epoch, version };
 };
 
-const servingOf = (role: Role, nowMs: number): Report["serving"] => {
+const servingOf = (role: Role, { nowMs, moves }: Omit<Around, "readers">): Report["serving"] => {
   switch (role.kind) {
     case "nothing":
       return { kind: "nothing" };
     case "owner":
       return {
         ...{ kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch },
-        ...{ sync: { seq: 0, members: [] }, frozen: null, moves: [] },
+        ...{ sync: { seq: 0, members: [] }, frozen: null, moves: [...moves] },
       };
     case "reader":
       return readingOf(role.following.reader, nowMs);

@@ -6,6 +6,7 @@ import type { RequestFrame, Result } from "../core/request.ts";
 import type { Home, Member, PodRef } from "../core/topology.ts";
 import type { Counters } from "./counters.ts";
 import type { Held } from "./held.ts";
+import { hasMap } from "./holding.ts";
 import type { Journal } from "./journal.ts";
 import type { CopyWriter } from "./log/log.ts";
 import type { Usage } from "./memory.ts";
@@ -239,8 +240,9 @@ export const standingOf = (role: Role, slots: SlotSet, informed: boolean): Stand
     case "owner":
       return { kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch, slots };
     case "reader": {
-      const { shard, complete } = role.held.holding;
-      return { kind: "reader", shard, complete, slots };
+      const { holding } = role.held;
+      const { shard, complete } = holding;
+      return { kind: "reader", shard, complete, hasMap: hasMap(holding), slots };
     }
   }
 };

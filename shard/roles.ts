@@ -22,10 +22,11 @@ import {
   type Waiter,
   type Writer,
 } from "./role.ts";
-import { slotSetOf, type Refusal, type SlotSet, type Standing } from "./route.ts";
+import { slotsNow } from "./moves/slots.ts";
+import type { Refusal, SlotSet, Standing } from "./route.ts";
 import { createShelf, type Shelf, type ShelfOptions } from "./shelf.ts";
 import type { Store } from "./store/store.ts";
-import type { Turn } from "./turn.ts";
+import { enterMap, type Turn } from "./turn.ts";
 import { createUndurable, type Undurable } from "./undurable.ts";
 import { keepCompacting, keepExpiring } from "./upkeep.ts";
 import { activate, type Batch, type WriterEvent } from "./writer.ts";
@@ -150,10 +151,27 @@ const become = (state: State): void => {
   if (index === null || isStopped) return;
   const before = state.role;
   if (!ownsNewerThan(state, index)) take(state, dutyOf(index, options.self));
+  followMap(state, index);
+  if (state.role !== before) options.changed();
+};
+
+/** Serves the slots that the topology says; an owner records first of all that they are others than before. */
+const followMap = (state: State, { topology }: TopologyIndex): void => {
   const { role } = state;
-  if (role.kind !== "nothing")
-    state.slots = slotSetOf(index.topology.shards[role.held.holding.shard]?.slots ?? []);
-  if (role !== before) options.changed();
+  if (role.kind === "nothing") return;
+  const { holding } = role.held;
+  const named = topology.shards[holding.shard];
+  const wanted = named?.mapVersion ?? holding.wantedMap;
+  if (role.kind === "owner" && named?.epoch === role.writer.epoch && wanted > holding.mapVersion)
+    execute(state, {
+      run: (turn) => {
+        enterMap(turn, wanted);
+      },
+      release: () => undefined,
+    });
+  holding.wantedMap = wanted;
+  holding.slots = slotsNow(topology, holding.shard, role.kind === "owner" ? role.writer.epoch : null);
+  state.slots = holding.slots;
 };
 
 /** Ownership ends with a higher epoch, or with the shard: what names another owner without one is not obeyed. */

@@ -1,11 +1,12 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
+import { version } from "../core/ids.ts";
 import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Report, Role as PeerRole } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
 import { serveHttp } from "../net/http.ts";
-import { listen, type Admission, type Listener } from "../net/listen.ts";
+import { listen, type Admission, type Listener, type ListenOptions } from "../net/listen.ts";
 import type { Config } from "./config.ts";
 import { containerBytes } from "./container.ts";
 import { createCounters } from "./counters.ts";
@@ -15,6 +16,10 @@ import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
 import { createJournal } from "./journal.ts";
 import { unlimited } from "./memory.ts";
+import { createMoves, type Moves } from "./moves/moves.ts";
+import { slotSizesOf } from "./moves/sizes.ts";
+import { createParked } from "./parked.ts";
+import { sortedByFirst } from "./replication/port.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
@@ -49,15 +54,41 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   let leaving = false;
 
   const publisher = createPublisher({ clock, logger, counters });
+  const parked = createParked(clock);
   const createStore = (): Store =>
     createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
   const roles: Roles = createRoles({
-    ...{ clusterId, self, home, token, clock, random, logger, counters, publisher, createStore, failed },
+    ...{ clusterId, self, home, token, clock, random, logger, counters, createStore, failed },
+    publisher: {
+      ...publisher,
+      append: (batch) => {
+        publisher.append(batch);
+        moves.append(batch);
+      },
+    },
     ...{ usage, containerBytes: config.ownContainer ? containerBytes() : null },
     journal: createJournal(),
     open: (shard) => volume.open(shard),
     whole: (shard) => {
       volume.keepOnly(shard);
+    },
+    changed: () => {
+      // What is served has changed, and with it which moves this process takes part in.
+      moves.follow();
+      parked.again();
+      session?.reportSoon();
+    },
+  });
+  const moves: Moves = createMoves({
+    ...{ clusterId, self, role: home, token, clock, random, logger, roles },
+    topology: () => topology.current(),
+    bytesPerSecondMax: () => topology.current()?.topology.settings.moveBytesPerSecondMax ?? 0,
+    safe: () => roles.held()?.holding.version ?? version(0),
+    sent: (bytes) => {
+      counters.movedOutBytes += bytes;
+    },
+    received: (bytes) => {
+      counters.movedInBytes += bytes;
     },
     changed: () => {
       session?.reportSoon();
@@ -68,20 +99,28 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     fsync: () => topology.current()?.topology.settings.fsync ?? "everysec",
   });
   const report = (): Report =>
-    reportOf({ ...self, home, leaving }, roles, { readers: publisher.readers(), nowMs: clock.nowMs() });
+    reportOf({ ...self, home, leaving }, roles, {
+      ...{ readers: publisher.readers(), nowMs: clock.nowMs() },
+      moves: moves.reports(),
+    });
   const topology = createTopologyKeeper({
     ...{ clusterId, logger },
     changed: (before, after) => {
       roles.follow(after);
+      moves.follow();
+      parked.again();
       front.topologyChanged(before, after.topology);
     },
   });
-  const front = createFront({ roles, counters, report, topology: topology.current });
+  const front = createFront({ roles, counters, parked, report, topology: topology.current });
 
-  const ports = await openPorts(config, rim, { front, publisher });
+  const ports = await openPorts(config, rim, {
+    front,
+    replicated: sortedByFirst(publisher.opened, moves.opened),
+  });
   const resp = await listenResp({
     ...{ host: config.host, port: config.ports.resp, clock, random, logger, self, clusterId },
-    ...{ roles, topology: topology.current, report, processCounters: counters },
+    ...{ roles, parked, topology: topology.current, report, processCounters: counters },
   });
   const http = await serveHttp({
     ...{ host: config.host, port: config.ports.http, logger },
@@ -101,6 +140,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     ...{ home, address, node: config.node, zone: config.zone, uid: "", startedAtMs: 0 },
   } as const;
   const session: InfoSession | undefined = startInfoSession({
+    slotSizes: () => slotSizesOf(roles.role(), topology.current()),
     ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
   });
   logger.info({ ...address, home }, "shard process started");
@@ -111,6 +151,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       leaving = true;
       session.reportSoon();
       await end({ front, publisher, roles, resp, ports, clock }, config.drainMs);
+      moves.stop();
       const open = [...Object.values(ports), resp, http];
       await Promise.all([session.stop(), ...open.map((port) => port.close())]);
       logger.info({}, "shard process ended");
@@ -166,7 +207,7 @@ type Ports = { readonly client: Listener; readonly replication: Listener };
 const openPorts = async (
   { host, ports, pod, clusterId, cluster, token }: Config,
   { clock, logger, incarnation }: Rim,
-  { front, publisher }: { readonly front: Front; readonly publisher: Publisher },
+  { front, replicated }: { readonly front: Front; readonly replicated: ListenOptions["opened"] },
 ): Promise<Ports> => {
   const admit =
     (roles: readonly PeerRole[], asked: Uint8Array | null) =>
@@ -193,7 +234,7 @@ const openPorts = async (
     limits: { frameBytesMax },
   });
   const replication = await listen({
-    ...{ ...common, port: ports.replication, opened: publisher.opened },
+    ...{ ...common, port: ports.replication, opened: replicated },
     admit: admit(["reader", "writer"], token),
     // A reader that takes nothing must still be heard; the publisher does not run ahead of it.
     pace: false,

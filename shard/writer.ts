@@ -1,6 +1,7 @@
 import { version, type Epoch, type Version } from "../core/ids.ts";
 import { expiredPerTurnMax, replyValueBytesMax } from "../core/limits.ts";
 import { isAfter, type Condition, type Expiry, type Request, type Result } from "../core/request.ts";
+import { slotOf } from "../core/slot.ts";
 import type { Holding } from "./holding.ts";
 import type { Journal } from "./journal.ts";
 import { evict, makeRoom, unlimited, type Usage } from "./memory.ts";
@@ -159,7 +160,12 @@ const expire = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<T
   // Deletes take room in the log as well; they wait.
   if (writer.isFull) return [];
   const turn = turnOf(writer, wallMs);
-  const keys = writer.holding.store.expired(wallMs, expiredPerTurnMax);
+  const { store, slots } = writer.holding;
+  // Keys on their way here expire where they come from; frozen ones after they have arrived. They stand before others at times.
+  const keys = store
+    .expired(wallMs, expiredPerTurnMax * 4)
+    .filter((key) => slots[slotOf(key)] === 1)
+    .slice(0, expiredPerTurnMax);
   for (const key of keys) write(turn, { kind: "delete", key });
   return keys.length === 0 ? [] : [{ kind: "written" }];
 };

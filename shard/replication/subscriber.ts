@@ -233,4 +233,4 @@ const createAcker = ({ clock, holding, durable }: SubscriberOptions, state: Stat
 };
 
 /** An IPv6 address stands in brackets in a url. */
-const hostOf = ({ address: { host } }: Member): string => (host.includes(":") ? `[${host}]` : host);
+export const hostOf = ({ address: { host } }: Member): string => (host.includes(":") ? `[${host}]` : host);

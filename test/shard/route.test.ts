@@ -7,7 +7,7 @@ import { get, increment, remove, session, set } from "../support/shardClient.ts"
 
 const all = new Uint8Array(slotCount).fill(1);
 const owner: Standing = { kind: "owner", shard: shardId(2), epoch: epoch(5), slots: all };
-const reader: Standing = { kind: "reader", shard: shardId(2), complete: true, slots: all };
+const reader: Standing = { kind: "reader", shard: shardId(2), complete: true, hasMap: true, slots: all };
 const asked = { shard: shardId(2), epoch: epoch(5) };
 const eventual = get("a");
 const linearizable = get("a", { kind: "linearizable" });

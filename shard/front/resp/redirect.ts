@@ -1,6 +1,6 @@
 import { slot as slotOf, slotCount } from "../../../core/ids.ts";
 import type { TopologyIndex } from "../../../core/topology.ts";
-import type { SlotSet, Standing } from "../../route.ts";
+import { frozenSlot, type SlotSet, type Standing } from "../../route.ts";
 
 /** Decides whether this process serves a slot to a RESP client, or what Redis Cluster would say instead. */
 export type Place = {
@@ -10,6 +10,9 @@ export type Place = {
   readonly lag: () => { readonly ms: number; readonly msMax: number };
 };
 
+/** A command that gets this may wait instead. */
+export const changingHands = "TRYAGAIN The slot is changing hands; try again in a moment";
+
 /** Null where it is served here. `isReadOnly`: the command reads and the client has said READONLY. */
 export const redirect = (place: Place, slot: number, isReadOnly: boolean): string | null => {
   const { standing } = place;
@@ -17,9 +20,11 @@ export const redirect = (place: Place, slot: number, isReadOnly: boolean): strin
     case "nothing":
       return moved(place, slot);
     case "owner":
-      return standing.slots[slot] === 1 ? null : moved(place, slot);
+      if (standing.slots[slot] === frozenSlot && !isReadOnly) return changingHands;
+      return standing.slots[slot] === 0 ? moved(place, slot) : null;
     case "reader": {
-      if (!isReadOnly || standing.slots[slot] !== 1) return moved(place, slot);
+      // The owner has every slot as the topology says.
+      if (!isReadOnly || standing.slots[slot] === 0 || !standing.hasMap) return moved(place, slot);
       if (!standing.complete) return "LOADING Redis is loading the dataset in memory";
       const { ms, msMax } = place.lag();
       return ms > msMax
@@ -29,7 +34,7 @@ export const redirect = (place: Place, slot: number, isReadOnly: boolean): strin
   }
 };
 
-/** What is served here without further questions; nothing of another slot. */
+/** What is served here without further questions, where a slot's byte is 1; nothing of another slot. */
 export type Plain = { readonly slots: SlotSet; readonly reads: boolean; readonly writes: boolean };
 
 /** `isReadonly`: the client has said READONLY. */
@@ -40,7 +45,7 @@ export const plainOf = (standing: Standing, lag: Place["lag"], isReadonly: boole
     case "owner":
       return { slots: standing.slots, reads: true, writes: true };
     case "reader": {
-      if (!isReadonly || !standing.complete) return nothingPlain;
+      if (!isReadonly || !standing.complete || !standing.hasMap) return nothingPlain;
       const { ms, msMax } = lag();
       return { slots: standing.slots, reads: ms <= msMax, writes: false };
     }
@@ -56,7 +61,7 @@ const moved = ({ index, standing }: Place, slot: number): string => {
   if (owner === undefined) return "CLUSTERDOWN Hash slot not served";
   // The topology names this very process, which does not own yet, or not any more: it will be settled in a moment.
   if (standing.kind === "owner" && standing.shard === shard?.id)
-    return "TRYAGAIN The slot is changing hands; try again in a moment";
+    return changingHands;
   const { host, resp } = owner.address;
   return `MOVED ${slot} ${host}:${resp}`;
 };

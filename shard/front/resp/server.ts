@@ -11,6 +11,7 @@ import type { Report } from "../../../core/message.ts";
 import type { PodRef, TopologyIndex } from "../../../core/topology.ts";
 import { createUnsent, type Unsent } from "../../../net/unsent.ts";
 import type { Counters } from "../../counters.ts";
+import type { Parked } from "../../parked.ts";
 import type { Roles } from "../../roles.ts";
 import type { Batch } from "../../writer.ts";
 import { createCalls, type Calls } from "./calls.ts";
@@ -48,6 +49,8 @@ export type RespOptions = {
   readonly roles: Roles;
   readonly topology: () => TopologyIndex | undefined;
   readonly report: () => Report;
+  /** Where commands wait whose slots are frozen. */
+  readonly parked: Parked;
   /** Of the process, whoever is served by it. */
   readonly processCounters: Counters;
 };
@@ -55,7 +58,7 @@ export type RespOptions = {
 /** What commands see of the process. */
 export type Server = Pick<
   RespOptions,
-  "clock" | "random" | "logger" | "self" | "clusterId" | "topology" | "report" | "roles" | "processCounters"
+  "clock" | "random" | "logger" | "self" | "clusterId" | "topology" | "report" | "roles" | "processCounters" | "parked"
 > & {
   readonly execute: (batch: Batch) => void;
   /** Null where this process serves the slot, for a client that has (not) said READONLY; else the error that says who does. */

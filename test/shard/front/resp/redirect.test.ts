@@ -27,7 +27,7 @@ const index = indexTopology({
 });
 const slots = new Uint8Array(16_384).fill(1, 0, 100);
 const owner: Standing = { kind: "owner", shard: shardId(0), epoch: epoch(1), slots };
-const reader: Standing = { kind: "reader", shard: shardId(0), complete: true, slots };
+const reader: Standing = { kind: "reader", shard: shardId(0), complete: true, hasMap: true, slots };
 const place = (standing: Standing, ms = 0): Place => ({ standing, index, lag: () => ({ ms, msMax: 1_000 }) });
 
 for (const [what, at, asked, isReadOnly, wanted] of [
