@@ -3,7 +3,7 @@ import { EdisError } from "../core/errors.ts";
 import { version } from "../core/ids.ts";
 import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
-import type { Hello, Report, Role as PeerRole } from "../core/message.ts";
+import type { Hello, Register, Report, Role as PeerRole } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
 import { serveHttp } from "../net/http.ts";
 import { listen, type Admission, type Listener, type ListenOptions } from "../net/listen.ts";
@@ -135,10 +135,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const found = await volume.found();
   if (found !== null) roles.keep(await volume.open(found));
   const address = addressAt(config.advertiseHost, { ...ports, http, resp });
-  const register = {
-    kind: "register",
-    ...{ home, address, node: config.node, zone: config.zone, uid: "", startedAtMs: 0 },
-  } as const;
+  const register = registerOf(config, address);
   const session: InfoSession | undefined = startInfoSession({
     slotSizes: () => slotSizesOf(roles.role(), topology.current()),
     ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
@@ -158,6 +155,11 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     },
   };
 };
+
+const registerOf = ({ home, node, zone }: Config, address: Address): Register => ({
+  kind: "register",
+  ...{ home, address, node, zone, uid: "", startedAtMs: 0 },
+});
 
 type Serving = {
   readonly front: Front;
