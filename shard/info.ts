@@ -1,7 +1,14 @@
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import { decodeMessage, encodeMessage, toShardSchema, type Register, type Report, type SlotSizes } from "../core/message.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  toShardSchema,
+  type Register,
+  type Report,
+  type SlotSizes,
+} from "../core/message.ts";
 import type { PodRef } from "../core/topology.ts";
 import type { Connection, Handlers } from "../net/connection.ts";
 import { stayConnected } from "../net/stayConnected.ts";
@@ -53,20 +60,11 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     else connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq: ++reports } }));
   };
 
-  let lastSizes: Uint8Array | null = null;
-  const tellSizes = (): void => {
-    const sizes = connection === null ? null : options.slotSizes();
-    if (sizes === null) return;
-    const frame = encodeMessage(sizes);
-    if (lastSizes !== null && Buffer.compare(frame, lastSizes) === 0) return;
-    lastSizes = frame;
-    connection?.send(frame);
-  };
+  const sizes = createTeller(clock, options.slotSizes);
 
   const opened = (to: Connection): Handlers => {
     connection = to;
-    // Another info knows nothing of them.
-    lastSizes = null;
+    sizes.to(to);
     if (lost) logger.info({ info: to.remote }, "registered with info");
     lost = false;
     to.send(encodeMessage(register));
@@ -102,7 +100,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     lost = true;
   };
 
-  const cancels = [clock.every(reportEveryMs, report), clock.every(sizesEveryMs, tellSizes)];
+  const cancel = clock.every(reportEveryMs, report);
   const done = stayConnected({
     ...{ urls: () => urls, cluster: clusterId, role: register.home, self, to: "", token },
     ...{ clock, logger, signal: ended.signal, backoff, random, opened, failed },
@@ -116,9 +114,37 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     },
     isConnected: () => connection !== null,
     stop: async () => {
-      for (const cancel of cancels) cancel();
+      cancel();
+      sizes.stop();
       ended.abort();
       await done;
     },
+  };
+};
+
+type Teller = {
+  /** From now on this one is told. */
+  readonly to: (connection: Connection) => void;
+  readonly stop: () => void;
+};
+
+/** Tells the sizes of slots now and then, where they are others than it told before. */
+const createTeller = (clock: Clock, slotSizes: () => SlotSizes | null): Teller => {
+  let connection: Connection | null = null;
+  let last: Uint8Array = new Uint8Array(0);
+  const cancel = clock.every(sizesEveryMs, () => {
+    const sizes = connection?.isOpen() === true ? slotSizes() : null;
+    if (sizes === null) return;
+    const frame = encodeMessage(sizes);
+    if (Buffer.compare(frame, last) === 0) return;
+    last = frame;
+    connection?.send(frame);
+  });
+  return {
+    to: (opened) => {
+      connection = opened;
+      last = new Uint8Array(0);
+    },
+    stop: cancel,
   };
 };

@@ -1,32 +1,31 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
-import { version } from "../core/ids.ts";
 import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Register, Report, Role as PeerRole } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
-import { serveHttp } from "../net/http.ts";
+import { serveHttp, type HttpServer } from "../net/http.ts";
 import { listen, type Admission, type Listener, type ListenOptions } from "../net/listen.ts";
 import type { Config } from "./config.ts";
 import { containerBytes } from "./container.ts";
-import { createCounters } from "./counters.ts";
+import { createCounters, type Counters } from "./counters.ts";
 import { createFront, type Front } from "./front/front.ts";
 import { listenResp, type RespListener } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
 import { createJournal } from "./journal.ts";
-import { unlimited } from "./memory.ts";
+import { unlimited, type Usage } from "./memory.ts";
 import { createMoves, type Moves } from "./moves/moves.ts";
 import { slotSizesOf } from "./moves/sizes.ts";
-import { createParked } from "./parked.ts";
+import { createParked, type Parked } from "./parked.ts";
 import { sortedByFirst } from "./replication/port.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import { createSegmentStore } from "./store/segmentStore.ts";
 import type { Store } from "./store/store.ts";
-import { createTopologyKeeper } from "./topology.ts";
-import { createVolume } from "./volume.ts";
+import { createTopologyKeeper, type TopologyKeeper } from "./topology.ts";
+import { createVolume, type Volume } from "./volume.ts";
 
 /** One shard process: its ports are open and it has begun to look for info. */
 export type Shard = {
@@ -53,46 +52,28 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const usage = unlimited();
   let leaving = false;
 
+  const reportSoon = (): void => session?.reportSoon();
   const publisher = createPublisher({ clock, logger, counters });
   const parked = createParked(clock);
   const createStore = (): Store =>
     createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
   const roles: Roles = createRoles({
     ...{ clusterId, self, home, token, clock, random, logger, counters, createStore, failed },
-    publisher: {
-      ...publisher,
-      append: (batch) => {
-        publisher.append(batch);
-        moves.append(batch);
-      },
-    },
-    ...{ usage, containerBytes: config.ownContainer ? containerBytes() : null },
-    journal: createJournal(),
+    publisher: alsoTo(publisher, () => moves),
+    ...{ usage, journal: createJournal(), containerBytes: config.ownContainer ? containerBytes() : null },
     open: (shard) => volume.open(shard),
     whole: (shard) => {
       volume.keepOnly(shard);
     },
     changed: () => {
-      // What is served has changed, and with it which moves this process takes part in.
       moves.follow();
-      parked.again();
-      session?.reportSoon();
+      reportSoon();
     },
   });
   const moves: Moves = createMoves({
-    ...{ clusterId, self, role: home, token, clock, random, logger, roles },
+    ...{ clusterId, self, home, token, clock, random, logger, counters, roles },
     topology: () => topology.current(),
-    bytesPerSecondMax: () => topology.current()?.topology.settings.moveBytesPerSecondMax ?? 0,
-    safe: () => roles.held()?.holding.version ?? version(0),
-    sent: (bytes) => {
-      counters.movedOutBytes += bytes;
-    },
-    received: (bytes) => {
-      counters.movedInBytes += bytes;
-    },
-    changed: () => {
-      session?.reportSoon();
-    },
+    ...{ changed: reportSoon, served: parked.again },
   });
   const volume = createVolume({
     ...{ folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
@@ -100,41 +81,25 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   });
   const report = (): Report =>
     reportOf({ ...self, home, leaving }, roles, {
-      ...{ readers: publisher.readers(), nowMs: clock.nowMs() },
-      moves: moves.reports(),
+      ...{ readers: publisher.readers(), moves: moves.reports(), nowMs: clock.nowMs() },
     });
   const topology = createTopologyKeeper({
     ...{ clusterId, logger },
     changed: (before, after) => {
       roles.follow(after);
       moves.follow();
-      parked.again();
       front.topologyChanged(before, after.topology);
     },
   });
   const front = createFront({ roles, counters, parked, report, topology: topology.current });
 
-  const ports = await openPorts(config, rim, {
-    front,
-    replicated: sortedByFirst(publisher.opened, moves.opened),
-  });
-  const resp = await listenResp({
-    ...{ host: config.host, port: config.ports.resp, clock, random, logger, self, clusterId },
-    ...{ roles, parked, topology: topology.current, report, processCounters: counters },
-  });
-  const http = await serveHttp({
-    ...{ host: config.host, port: config.ports.http, logger },
-    routes: healthRoutes({
-      ...{ report, counters, ports, resp, usage },
-      store: () => roles.held()?.holding.store ?? null,
-      lagMsMax: () => topology.current()?.topology.lagMsMax,
-      registered: () => session?.isConnected() ?? false,
-    }),
+  const open = await openAll(config, rim, {
+    ...{ front, publisher, moves, roles, parked, counters, usage, report, topology },
+    registered: () => session?.isConnected() ?? false,
   });
   // Nobody is told of this process before it knows what it holds.
-  const found = await volume.found();
-  if (found !== null) roles.keep(await volume.open(found));
-  const address = addressAt(config.advertiseHost, { ...ports, http, resp });
+  await keepFound(volume, roles);
+  const address = addressAt(config.advertiseHost, open);
   const register = registerOf(config, address);
   const session: InfoSession | undefined = startInfoSession({
     slotSizes: () => slotSizesOf(roles.role(), topology.current()),
@@ -147,14 +112,62 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     end: async () => {
       leaving = true;
       session.reportSoon();
-      await end({ front, publisher, roles, resp, ports, clock }, config.drainMs);
-      moves.stop();
-      const open = [...Object.values(ports), resp, http];
-      await Promise.all([session.stop(), ...open.map((port) => port.close())]);
+      await end({ front, publisher, roles, moves, open, clock }, config.drainMs);
+      await Promise.all([session.stop(), ...Object.values(open).map((port) => port.close())]);
       logger.info({}, "shard process ended");
     },
   };
 };
+
+type Parts = {
+  readonly front: Front;
+  readonly publisher: Publisher;
+  readonly moves: Moves;
+  readonly roles: Roles;
+  readonly parked: Parked;
+  readonly counters: Counters;
+  readonly usage: Usage;
+  readonly report: () => Report;
+  readonly topology: TopologyKeeper;
+  readonly registered: () => boolean;
+};
+type Open = Ports & { readonly resp: RespListener; readonly http: HttpServer };
+
+/** Opens all ports. */
+const openAll = async (config: Config, rim: Rim, parts: Parts): Promise<Open> => {
+  const { host, pod, clusterId } = config;
+  const { clock, logger, random, incarnation } = rim;
+  const { front, publisher, moves, roles, parked, counters, usage, report, topology, registered } = parts;
+  const replicated = sortedByFirst(publisher.opened, moves.opened);
+  const ports = await openPorts(config, rim, { front, replicated });
+  const resp = await listenResp({
+    ...{ host, port: config.ports.resp, clock, random, logger, self: { pod, incarnation }, clusterId },
+    ...{ roles, parked, topology: topology.current, report, processCounters: counters },
+  });
+  const http = await serveHttp({
+    ...{ host, port: config.ports.http, logger },
+    routes: healthRoutes({
+      ...{ report, counters, ports, resp, usage, registered },
+      store: () => roles.held()?.holding.store ?? null,
+      lagMsMax: () => topology.current()?.topology.lagMsMax,
+    }),
+  });
+  return { ...ports, resp, http };
+};
+
+const keepFound = async (volume: Volume, roles: Roles): Promise<void> => {
+  const found = await volume.found();
+  if (found !== null) roles.keep(await volume.open(found));
+};
+
+/** Records go to whoever copies slots, too. */
+const alsoTo = (publisher: Publisher, moves: () => Moves): Publisher => ({
+  ...publisher,
+  append: (batch) => {
+    publisher.append(batch);
+    moves().append(batch);
+  },
+});
 
 const registerOf = ({ home, node, zone }: Config, address: Address): Register => ({
   kind: "register",
@@ -165,25 +178,27 @@ type Serving = {
   readonly front: Front;
   readonly publisher: Publisher;
   readonly roles: Roles;
-  readonly resp: RespListener;
-  readonly ports: Ports;
+  readonly moves: Moves;
+  readonly open: Open;
   readonly clock: Clock;
 };
 
 /** Tells everybody, serves on for a while, and then nobody any more. */
 const end = async (
-  { front, publisher, roles, resp, ports, clock }: Serving,
+  { front, publisher, roles, moves, open, clock }: Serving,
   drainMs: number,
 ): Promise<void> => {
   front.leaving();
   publisher.leaving();
   await clock.sleep(drainMs);
-  const listeners = [...Object.values(ports), resp];
+  const { client, replication, resp } = open;
+  const listeners = [client, replication, resp];
   for (const port of listeners) port.stopAccepting();
   front.close();
   resp.end();
   // Readers get what was acknowledged last.
   await waitFor(publisher.isCaughtUp, clock);
+  moves.stop();
   await roles.stop();
   await waitFor(() => listeners.every((port) => port.connections() === 0), clock);
 };

@@ -100,7 +100,11 @@ export const createFront = (options: FrontOptions): Front => {
   };
 };
 
-const request = ({ roles, counters, parked }: FrontOptions, connection: Connection, bytes: Uint8Array): void => {
+const request = (
+  { roles, counters, parked }: FrontOptions,
+  connection: Connection,
+  bytes: Uint8Array,
+): void => {
   const frame = decodeRequests(bytes);
   const { id, requests } = frame;
   const waiter: Waiter = {

@@ -1,6 +1,9 @@
 import { shardId, slotCount } from "../../core/ids.ts";
 import type { ImportSlots, MoveReport } from "../../core/message.ts";
-import type { Move, TopologyIndex } from "../../core/topology.ts";
+import type { Clock } from "../../core/clock.ts";
+import type { Logger } from "../../core/logger.ts";
+import type { Home, Move, PodRef, TopologyIndex } from "../../core/topology.ts";
+import type { Counters } from "../counters.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
 import { hasMap } from "../holding.ts";
 import type { Batch } from "../log/log.ts";
@@ -8,7 +11,7 @@ import type { Role } from "../role.ts";
 import type { Roles } from "../roles.ts";
 import type { Turn } from "../turn.ts";
 import { coming, leaving } from "./slots.ts";
-import { createSource, type Owned, type Source, type SourceOptions } from "./source.ts";
+import { createSource, type Owned, type Source } from "./source.ts";
 import { dropKeys } from "./staged.ts";
 import { startTarget, type Target, type TargetOptions } from "./target.ts";
 
@@ -27,12 +30,22 @@ export type Moves = {
   readonly stop: () => void;
 };
 
-export type MovesOptions = Omit<TargetOptions, "write" | "received"> &
-  SourceOptions & {
-    readonly roles: Pick<Roles, "role" | "execute">;
-    readonly topology: () => TopologyIndex | undefined;
-    readonly received: (bytes: number) => void;
-  };
+export type MovesOptions = {
+  readonly clusterId: string;
+  readonly self: PodRef;
+  readonly home: Home;
+  readonly token: Uint8Array;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes">;
+  readonly roles: Pick<Roles, "role" | "execute">;
+  readonly topology: () => TopologyIndex | undefined;
+  /** Info should hear of it at once. */
+  readonly changed: () => void;
+  /** What is served may be other than before: what waits for that is looked at again. */
+  readonly served: () => void;
+};
 
 type State = {
   readonly options: MovesOptions;
@@ -46,9 +59,15 @@ type State = {
 const lookEveryMs = 20;
 
 export const createMoves = (options: MovesOptions): Moves => {
-  const state: State = {
-    ...{ options, source: createSource(options), owned: null, targets: [], areStrays: false },
-  };
+  const { counters, topology } = options;
+  const source = createSource({
+    ...options,
+    bytesPerSecondMax: () => topology()?.topology.settings.moveBytesPerSecondMax ?? 0,
+    sent: (bytes) => {
+      counters.movedOutBytes += bytes;
+    },
+  });
+  const state: State = { options, source, owned: null, targets: [], areStrays: false };
   const cancel = options.clock.every(lookEveryMs, () => {
     for (const target of state.targets) target.tick();
     if (state.areStrays) dropStrays(state);
@@ -56,6 +75,7 @@ export const createMoves = (options: MovesOptions): Moves => {
   return {
     follow: () => {
       follow(state);
+      options.served();
     },
     append: state.source.append,
     opened: state.source.opened,
@@ -87,15 +107,24 @@ const follow = (state: State): void => {
   const wanted = owned === null || index === undefined ? [] : coming(index.topology, shard, owned.epoch);
   const kept = isSame ? state.targets.filter(({ move }) => wanted.some(({ id }) => id === move.id)) : [];
   for (const target of state.targets) if (!kept.includes(target)) target.stop();
-  state.targets = wanted.flatMap((move) => kept.find((one) => one.move.id === move.id) ?? started(state, move));
+  state.targets = wanted.flatMap(
+    (move) => kept.find((one) => one.move.id === move.id) ?? started(state, move),
+  );
   state.areStrays = owned !== null;
 };
 
 const started = ({ options, owned }: State, move: Move): readonly Target[] => {
   const member = options.topology()?.ownerOf(move.from);
   if (member === undefined || owned === null) return [];
-  const write: TargetOptions["write"] = (run, done) => writeAs(options, owned, { run, done });
-  return [startTarget({ ...options, write }, move, member)];
+  const to: TargetOptions = {
+    ...{ ...options, role: options.home },
+    write: (run, done) => writeAs(options, owned, { run, done }),
+    safe: () => owned.held.holding.version,
+    received: (bytes) => {
+      options.counters.movedInBytes += bytes;
+    },
+  };
+  return [startTarget(to, move, member)];
 };
 
 /** Writes as the owner that this process was when it began; while the shard stays as it is. */
@@ -125,19 +154,17 @@ const dropStrays = (state: State): void => {
   if (owned === null || !hasMap(owned.held.holding)) return;
   const strays = owned.held.holding.slots.map((own) => (own === 0 ? 1 : 0));
   for (const { slots } of targets) for (let i = 0; i < slotCount; i++) if (slots[i] === 1) strays[i] = 0;
-  let isFull = false;
-  let isDone = false;
+  const outcome = { isFull: false, isDone: false };
   const isWritten = writeAs(options, owned, {
     run: (turn) => {
-      isFull = turn.isFull;
-      isDone = !isFull && dropKeys(turn, strays);
+      outcome.isFull = turn.isFull;
+      outcome.isDone = !turn.isFull && dropKeys(turn, strays);
     },
     done: () => undefined,
   });
-  if (isDone) state.areStrays = false;
-  else if (isWritten && !isFull)
+  if (outcome.isDone) state.areStrays = false;
+  else if (isWritten && !outcome.isFull)
     options.clock.soon(() => {
       if (state.areStrays && state.owned === owned) dropStrays(state);
     });
 };
-

@@ -46,7 +46,7 @@ export type SourceOptions = {
 };
 
 /** A move that the topology names. */
-type Leaving = { move: Move; readonly slots: SlotSet; frozen: Version | null };
+type Leaving = { readonly move: Move; readonly slots: SlotSet; frozen: Version | null };
 
 /** Who asked for the slots of a move. */
 type Peer = {
@@ -96,7 +96,8 @@ export const createSource = (options: SourceOptions): Source => {
       follow(state, owned, moves);
     },
     append: (batch) => {
-      for (const peer of state.peers) if (peer.under !== null) stream(state, { peer, under: peer.under }, batch);
+      for (const peer of state.peers)
+        if (peer.under !== null) stream(state, { peer, under: peer.under }, batch);
     },
     reports: () => state.leaving.map((leaving) => reportOf(state, leaving)),
     stop: () => {
@@ -141,21 +142,21 @@ const follow = (state: State, owned: Owned | null, moves: readonly Move[]): void
   const isSame = owned?.held === state.owned?.held && owned?.epoch === state.owned?.epoch;
   const before = isSame ? state.leaving : [];
   state.owned = owned;
-  let isNews = false;
+  const news = { isThere: false };
   state.leaving = moves.map((move) => {
     const leaving = before.find((one) => one.move.id === move.id) ?? newly(move);
     const frozen = move.stage === "copying" ? null : (leaving.frozen ?? owned?.held.holding.version ?? null);
-    isNews ||= frozen !== leaving.frozen;
-    leaving.move = move;
+    if (frozen !== leaving.frozen) news.isThere = true;
     leaving.frozen = frozen;
     return leaving;
   });
   for (const peer of state.peers) {
-    if (peer.under !== null && !state.leaving.includes(peer.under.leaving)) end(state, peer, "the move has ended");
+    if (peer.under !== null && !state.leaving.includes(peer.under.leaving))
+      end(state, peer, "the move has ended");
     else if (peer.under === null) begin(state, peer);
-    else if (isNews && peer.under.isLive) sayLive(peer, peer.under);
+    else if (news.isThere && peer.under.isLive) sayLive(peer, peer.under);
   }
-  if (isNews) state.options.changed();
+  if (news.isThere) state.options.changed();
 };
 
 const newly = (move: Move): Leaving => ({ move, slots: slotSetOf(move.slots), frozen: null });
@@ -179,7 +180,10 @@ const begin = (state: State, peer: Peer): boolean => {
   const hold = log.hold(next);
   peer.under = { ...{ leaving, held, walk, next, hold }, isLive: false, isReading: false };
   const { keys, bytes } = keysIn(holding.store, leaving.slots);
-  options.logger.info({ move: asked.move, to: connection.remote, keys, bytes }, "slots are sent to another shard");
+  options.logger.info(
+    { move: asked.move, to: connection.remote, keys, bytes },
+    "slots are sent to another shard",
+  );
   send(peer, { kind: "importing", epoch, version: holding.version, keys, bytes });
   wake(state);
   return true;
@@ -195,8 +199,7 @@ const wake = (state: State): void => {
   state.options.clock.soon(() => {
     state.isWoken = false;
     let isMore = false;
-    for (const peer of state.peers)
-      if (peer.under !== null) isMore = feed(state, peer, peer.under) || isMore;
+    for (const peer of state.peers) if (peer.under !== null) isMore = feed(state, peer, peer.under) || isMore;
     if (isMore) wake(state);
   });
 };
@@ -257,7 +260,10 @@ const readOn = (state: State, peer: Peer, under: Sending): void => {
     },
     (error: unknown) => {
       under.isReading = false;
-      logger.error({ move: leaving.move.id, next, reason: messageOf(error) }, "log cannot be read for a move");
+      logger.error(
+        { move: leaving.move.id, next, reason: messageOf(error) },
+        "log cannot be read for a move",
+      );
       if (peer.under === under) end(state, peer, "the log cannot be read");
     },
   );

@@ -154,15 +154,15 @@ const confirm = (state: State): void => {
 const clear = (state: State): void => {
   const { options, slots, ended, importing } = state;
   if (ended.signal.aborted || importing.phase !== "clearing") return;
-  let isClear = false;
+  const outcome = { isClear: false };
   const isOwner = options.write(
     (turn) => {
       state.problem = turn.isFull ? volumeFull : null;
-      isClear = !turn.isFull && dropKeys(turn, slots);
+      outcome.isClear = !turn.isFull && dropKeys(turn, slots);
     },
     () => undefined,
   );
-  if (isClear) take(state, { kind: "cleared" });
+  if (outcome.isClear) take(state, { kind: "cleared" });
   else if (isOwner && state.problem === null)
     options.clock.soon(() => {
       clear(state);
@@ -250,30 +250,29 @@ const takeFrame = (state: State, frame: Uint8Array): boolean => {
     if (effect !== undefined) perform(state, effect);
     return true;
   }
-  let isTaken = false;
-  let failure: Error | null = null;
+  const outcome: { isTaken: boolean; failure: Error | null } = { isTaken: false, failure: null };
   const isOwner = options.write(
     (turn) => {
       state.problem = turn.isFull ? volumeFull : makeRoom(turn) ? null : noMemory;
       if (state.problem !== null) return;
-      isTaken = true;
+      outcome.isTaken = true;
       state.undurable += frame.length;
       try {
         takeItems(turn, frame, state.slots);
       } catch (error) {
-        failure = error instanceof Error ? error : new Error(messageOf(error));
+        outcome.failure = error instanceof Error ? error : new Error(messageOf(error));
       }
     },
     () => {
-      if (!isTaken) return;
+      if (!outcome.isTaken) return;
       state.undurable -= frame.length;
       if (state.queue.length > 0) pump(state);
     },
   );
   // Not within the writer: what was written before it stays, and is deleted before the next attempt.
-  if (failure !== null) throw failure;
-  if (isTaken) options.received(frame.length);
-  return isOwner && isTaken;
+  if (outcome.failure !== null) throw outcome.failure;
+  if (outcome.isTaken) options.received(frame.length);
+  return isOwner && outcome.isTaken;
 };
 
 const reportOf = (

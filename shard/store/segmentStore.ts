@@ -394,7 +394,11 @@ function* walkSlot(state: State, slot: Slot): Iterator<Entry, undefined> {
 }
 
 /** Copies of the keys whose unsigned hash lies in a range. */
-const keysBetween = ({ entries, index }: State, slot: Slot, range: slots.HashRange): readonly Uint8Array[] => {
+const keysBetween = (
+  { entries, index }: State,
+  slot: Slot,
+  range: slots.HashRange,
+): readonly Uint8Array[] => {
   const keys: Uint8Array[] = [];
   slots.refsBetween(index, slot, {
     ...range,

@@ -60,8 +60,7 @@ const moved = ({ index, standing }: Place, slot: number): string => {
   const owner = shard === undefined ? undefined : index.ownerOf(shard.id);
   if (owner === undefined) return "CLUSTERDOWN Hash slot not served";
   // The topology names this very process, which does not own yet, or not any more: it will be settled in a moment.
-  if (standing.kind === "owner" && standing.shard === shard?.id)
-    return changingHands;
+  if (standing.kind === "owner" && standing.shard === shard?.id) return changingHands;
   const { host, resp } = owner.address;
   return `MOVED ${slot} ${host}:${resp}`;
 };

@@ -58,7 +58,16 @@ export type RespOptions = {
 /** What commands see of the process. */
 export type Server = Pick<
   RespOptions,
-  "clock" | "random" | "logger" | "self" | "clusterId" | "topology" | "report" | "roles" | "processCounters" | "parked"
+  | "clock"
+  | "random"
+  | "logger"
+  | "self"
+  | "clusterId"
+  | "topology"
+  | "report"
+  | "roles"
+  | "processCounters"
+  | "parked"
 > & {
   readonly execute: (batch: Batch) => void;
   /** Null where this process serves the slot, for a client that has (not) said READONLY; else the error that says who does. */
