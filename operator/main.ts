@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { systemClock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import { createLogger, type Logger } from "../core/logger.ts";
+import { systemNetwork } from "../net/network.ts";
 import { operatorConfig, type OperatorConfig } from "./config.ts";
 import { createApi, loadKubeConfig } from "./kubernetes/api.ts";
 import { acquireLease } from "./kubernetes/lease.ts";
@@ -24,7 +25,7 @@ const run = async (config: OperatorConfig, logger: Logger, ending: AbortSignal):
   const self = { pod, incarnation: randomBytes(8).toString("hex") };
   const host = podAddress.includes(":") ? `[${podAddress}]` : podAddress;
   const operator = await startOperator({
-    ...{ platform, self, infoPort, httpPort, clock, logger, random },
+    ...{ platform, self, infoPort, httpPort, network: systemNetwork, clock, logger, random },
     host: podAddress.includes(":") ? "::" : "0.0.0.0",
   });
   try {

@@ -4,8 +4,9 @@ import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Register, Report, Role as PeerRole } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
-import { serveHttp, type HttpServer } from "../net/http.ts";
-import { listen, type Admission, type Listener, type ListenOptions } from "../net/listen.ts";
+import type { HttpServer } from "../net/http.ts";
+import type { Admission, Listener, ListenOptions } from "../net/listen.ts";
+import type { Network } from "../net/network.ts";
 import type { Config } from "./config.ts";
 import { containerBytes } from "./container.ts";
 import { createCounters, type Counters } from "./counters.ts";
@@ -14,6 +15,8 @@ import { listenResp, type RespListener } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
 import { createJournal } from "./journal.ts";
+import type { Disk } from "./log/disk.ts";
+import { usualLimits, type LogLimits } from "./log/logLimits.ts";
 import { unlimited, type Usage } from "./memory.ts";
 import { createMoves, type Moves } from "./moves/moves.ts";
 import { slotSizesOf } from "./moves/sizes.ts";
@@ -22,7 +25,7 @@ import { sortedByFirst } from "./replication/port.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
-import { createSegmentStore } from "./store/segmentStore.ts";
+import { createSegmentStore, type SegmentStoreOptions } from "./store/segmentStore.ts";
 import type { Store } from "./store/store.ts";
 import { createTopologyKeeper, type TopologyKeeper } from "./topology.ts";
 import { createVolume, type Volume } from "./volume.ts";
@@ -34,18 +37,24 @@ export type Shard = {
   readonly end: () => Promise<void>;
 };
 
+/** What surrounds the process. */
 export type Rim = {
+  readonly network: Network;
+  readonly disk: Disk;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
   readonly incarnation: string;
   /** Nothing that was answered can be relied on any more: the process has to end. */
   readonly failed: (error: unknown) => void;
+  /** Sizes other than the usual ones, of the store and of the log. */
+  readonly store?: Omit<SegmentStoreOptions, "seed">;
+  readonly log?: LogLimits;
 };
 
 /** Starts the process's parts and ties them together. Rejects where a port is taken or the volume cannot be used. */
 export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
-  const { clock, logger, random, incarnation, failed } = rim;
+  const { network, disk, clock, logger, random, incarnation } = rim;
   const { home, clusterId, token } = config;
   const self = { pod: config.pod, incarnation };
   const counters = createCounters();
@@ -55,12 +64,11 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const reportSoon = (): void => session?.reportSoon();
   const publisher = createPublisher({ clock, logger, counters });
   const parked = createParked(clock);
-  const createStore = (): Store =>
-    createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
+  const createStore = storesOf(rim);
   const roles: Roles = createRoles({
-    ...{ clusterId, self, home, token, clock, random, logger, counters, createStore, failed },
+    ...{ ...rim, clusterId, self, home, token, counters, createStore, usage },
     publisher: alsoTo(publisher, () => moves),
-    ...{ usage, journal: createJournal(), containerBytes: config.ownContainer ? containerBytes() : null },
+    ...{ journal: createJournal(), containerBytes: config.ownContainer ? containerBytes() : null },
     open: (shard) => volume.open(shard),
     whole: (shard) => {
       volume.keepOnly(shard);
@@ -71,12 +79,13 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     },
   });
   const moves: Moves = createMoves({
-    ...{ clusterId, self, home, token, clock, random, logger, counters, roles },
+    ...{ clusterId, self, home, token, network, clock, random, logger, counters, roles },
     topology: () => topology.current(),
     ...{ changed: reportSoon, served: parked.again },
   });
   const volume = createVolume({
-    ...{ folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
+    ...{ disk, folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
+    limits: rim.log ?? usualLimits,
     fsync: () => topology.current()?.topology.settings.fsync ?? "everysec",
   });
   const report = (): Report =>
@@ -103,7 +112,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const register = registerOf(config, address);
   const session: InfoSession | undefined = startInfoSession({
     slotSizes: () => slotSizesOf(roles.role(), topology.current()),
-    ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
+    ...{ urls: config.info, clusterId, self, token, register, report, topology },
+    ...{ network, clock, random, logger },
   });
   logger.info({ ...address, home }, "shard process started");
 
@@ -136,15 +146,23 @@ type Open = Ports & { readonly resp: RespListener; readonly http: HttpServer };
 /** Opens all ports. */
 const openAll = async (config: Config, rim: Rim, parts: Parts): Promise<Open> => {
   const { host, pod, clusterId } = config;
-  const { clock, logger, random, incarnation } = rim;
+  const { network, clock, logger, random, incarnation } = rim;
   const { front, publisher, moves, roles, parked, counters, usage, report, topology, registered } = parts;
   const replicated = sortedByFirst(publisher.opened, moves.opened);
   const ports = await openPorts(config, rim, { front, replicated });
   const resp = await listenResp({
-    ...{ host, port: config.ports.resp, clock, random, logger, self: { pod, incarnation }, clusterId },
-    ...{ roles, parked, topology: topology.current, report, processCounters: counters },
+    ...{ host, port: config.ports.resp, network, clock, random, logger },
+    ...{
+      self: { pod, incarnation },
+      clusterId,
+      roles,
+      parked,
+      topology: topology.current,
+      report,
+      processCounters: counters,
+    },
   });
-  const http = await serveHttp({
+  const http = await network.serveHttp({
     ...{ host, port: config.ports.http, logger },
     routes: healthRoutes({
       ...{ report, counters, ports, resp, usage, registered },
@@ -173,6 +191,11 @@ const registerOf = ({ home, node, zone }: Config, address: Address): Register =>
   kind: "register",
   ...{ home, address, node, zone, uid: "", startedAtMs: 0 },
 });
+
+const storesOf =
+  ({ random, store }: Rim) =>
+  (): Store =>
+    createSegmentStore({ ...store, seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
 
 type Serving = {
   readonly front: Front;
@@ -223,7 +246,7 @@ type Ports = { readonly client: Listener; readonly replication: Listener };
 
 const openPorts = async (
   { host, ports, pod, clusterId, cluster, token }: Config,
-  { clock, logger, incarnation }: Rim,
+  { network, clock, logger, incarnation }: Rim,
   { front, replicated }: { readonly front: Front; readonly replicated: ListenOptions["opened"] },
 ): Promise<Ports> => {
   const admit =
@@ -244,13 +267,13 @@ const openPorts = async (
       return { clusterId, cluster, token: asked };
     };
   const common = { host, clock, logger, self: { pod, incarnation } };
-  const client = await listen({
+  const client = await network.listen({
     ...{ ...common, port: ports.client, opened: front.opened },
     // Client passwords come later; until then a client needs no proof.
     admit: admit(["client"], null),
     limits: { frameBytesMax },
   });
-  const replication = await listen({
+  const replication = await network.listen({
     ...{ ...common, port: ports.replication, opened: replicated },
     admit: admit(["reader", "writer"], token),
     // A reader that takes nothing must still be heard; the publisher does not run ahead of it.

@@ -5,6 +5,7 @@ import type { Logger } from "../../core/logger.ts";
 import type { Home, Move, PodRef, TopologyIndex } from "../../core/topology.ts";
 import type { Counters } from "../counters.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
+import type { Network } from "../../net/network.ts";
 import { hasMap } from "../holding.ts";
 import type { Batch } from "../log/log.ts";
 import type { Role } from "../role.ts";
@@ -35,6 +36,7 @@ export type MovesOptions = {
   readonly self: PodRef;
   readonly home: Home;
   readonly token: Uint8Array;
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
