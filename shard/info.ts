@@ -8,6 +8,7 @@ import {
   type Register,
   type Report,
   type SlotSizes,
+  type ToShard,
 } from "../core/message.ts";
 import type { PodRef } from "../core/topology.ts";
 import type { Connection, Handlers } from "../net/connection.ts";
@@ -31,6 +32,9 @@ export type InfoOptions = {
   readonly token: Uint8Array;
   readonly register: Register;
   readonly report: () => Report;
+  /** A report with this number is about to go. */
+  readonly reporting: (seq: number) => void;
+  readonly granted: (grant: Extract<ToShard, { kind: "grant" }>) => void;
   /** Null where there is nothing to say. */
   readonly slotSizes: () => SlotSizes | null;
   readonly topology: TopologyKeeper;
@@ -59,7 +63,11 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     reportIsDue = false;
     if (connection === null) return;
     if (connection.unsentBytes() > unsentBytesMax) connection.cut();
-    else connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq: ++reports } }));
+    else {
+      const seq = ++reports;
+      options.reporting(seq);
+      connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq } }));
+    }
   };
 
   const sizes = createTeller(clock, options.slotSizes);
@@ -83,7 +91,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
             if (!topology.offerChange(message.change)) to.cut();
             return;
           case "grant":
-            // Leases are not kept yet.
+            options.granted(message);
             return;
           case "failure":
             logger.warn({ code: message.code, message: message.message }, "info ends the session");

@@ -22,6 +22,7 @@ import { createMoves, type Moves } from "./moves/moves.ts";
 import { slotSizesOf } from "./moves/sizes.ts";
 import { createParked, type Parked } from "./parked.ts";
 import { sortedByFirst } from "./replication/port.ts";
+import { createPromises, type Promises } from "./promise.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
@@ -33,8 +34,11 @@ import { createVolume, type Volume } from "./volume.ts";
 /** One shard process: its ports are open and it has begun to look for info. */
 export type Shard = {
   readonly address: Address;
-  /** Says that it ends, serves on for a while, then closes everything. */
-  readonly end: () => Promise<void>;
+  /**
+   * Says that it ends; an owner serves on until another one has taken over, where `handsOver` and there is somebody who could.
+   * Then everybody is told, what comes is answered for a while, and everything is closed.
+   */
+  readonly end: (how: { readonly handsOver: boolean }) => Promise<void>;
 };
 
 /** What surrounds the process. */
@@ -65,8 +69,14 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const publisher = createPublisher({ clock, logger, counters });
   const parked = createParked(clock);
   const createStore = storesOf(rim);
+  const promises = createPromises({
+    ...{ clock, failed: rim.failed, write: (promised) => volume.promise(promised) },
+    changed: () => {
+      roles.promisesKept();
+    },
+  });
   const roles: Roles = createRoles({
-    ...{ ...rim, clusterId, self, home, token, counters, createStore, usage },
+    ...{ ...rim, clusterId, self, home, token, counters, createStore, usage, promises },
     publisher: alsoTo(publisher, () => moves),
     ...{ journal: createJournal(), containerBytes: config.ownContainer ? containerBytes() : null },
     open: (shard) => volume.open(shard),
@@ -90,7 +100,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   });
   const report = (): Report =>
     reportOf({ ...self, home, leaving }, roles, {
-      ...{ readers: publisher.readers(), moves: moves.reports(), nowMs: clock.nowMs() },
+      ...{ readers: publisher.readers(), moves: moves.reports() },
+      ...{ promised: roles.promised(), nowMs: clock.nowMs() },
     });
   const topology = createTopologyKeeper({
     ...{ clusterId, logger },
@@ -107,10 +118,11 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     registered: () => session?.isConnected() ?? false,
   });
   // Nobody is told of this process before it knows what it holds.
-  await keepFound(volume, roles);
+  await keepFound(volume, { roles, promises });
   const address = addressAt(config.advertiseHost, open);
   const register = registerOf(config, address);
   const session: InfoSession | undefined = startInfoSession({
+    ...{ reporting: roles.reporting, granted: roles.granted },
     slotSizes: () => slotSizesOf(roles.role(), topology.current()),
     ...{ urls: config.info, clusterId, self, token, register, report, topology },
     ...{ network, clock, random, logger },
@@ -119,9 +131,10 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
 
   return {
     address,
-    end: async () => {
+    end: async ({ handsOver }) => {
       leaving = true;
       session.reportSoon();
+      if (handsOver) await handOver(roles, session, { clock, handoverMs: config.handoverMs });
       await end({ front, publisher, roles, moves, open, clock }, config.drainMs);
       await Promise.all([session.stop(), ...Object.values(open).map((port) => port.close())]);
       logger.info({}, "shard process ended");
@@ -173,8 +186,12 @@ const openAll = async (config: Config, rim: Rim, parts: Parts): Promise<Open> =>
   return { ...ports, resp, http };
 };
 
-const keepFound = async (volume: Volume, roles: Roles): Promise<void> => {
+const keepFound = async (
+  volume: Volume,
+  { roles, promises }: { readonly roles: Roles; readonly promises: Promises },
+): Promise<void> => {
   const found = await volume.found();
+  promises.restore(await volume.promised());
   if (found !== null) roles.keep(await volume.open(found));
 };
 
@@ -204,6 +221,26 @@ type Serving = {
   readonly moves: Moves;
   readonly open: Open;
   readonly clock: Clock;
+};
+
+const lookEveryMs = 10;
+/** An info that restarts, or another one, is back sooner. */
+const unheardMsMax = 2_000;
+
+/** Serves on until somebody else owns the shard; not longer than somebody can be made owner by whoever is there. */
+const handOver = async (
+  roles: Roles,
+  session: InfoSession,
+  { clock, handoverMs }: { readonly clock: Clock; readonly handoverMs: number },
+): Promise<void> => {
+  const untilMs = clock.nowMs() + handoverMs;
+  let heardMs = clock.nowMs();
+  while (roles.role().kind === "owner" && roles.hasHeir()) {
+    const nowMs = clock.nowMs();
+    if (session.isConnected()) heardMs = nowMs;
+    if (nowMs > untilMs || nowMs - heardMs > unheardMsMax) return;
+    await clock.sleep(lookEveryMs);
+  }
 };
 
 /** Tells everybody, serves on for a while, and then nobody any more. */

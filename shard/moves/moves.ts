@@ -41,7 +41,7 @@ export type MovesOptions = {
   readonly random: () => number;
   readonly logger: Logger;
   readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes">;
-  readonly roles: Pick<Roles, "role" | "execute">;
+  readonly roles: Pick<Roles, "role" | "execute" | "safe">;
   readonly topology: () => TopologyIndex | undefined;
   /** Info should hear of it at once. */
   readonly changed: () => void;
@@ -121,7 +121,7 @@ const started = ({ options, owned }: State, move: Move): readonly Target[] => {
   const to: TargetOptions = {
     ...{ ...options, role: options.home },
     write: (run, done) => writeAs(options, owned, { run, done }),
-    safe: () => owned.held.holding.version,
+    safe: options.roles.safe,
     received: (bytes) => {
       options.counters.movedInBytes += bytes;
     },

@@ -171,14 +171,11 @@ const open = (
   });
 };
 
-/** Milliseconds that a reader is behind, and how many it may be. */
-const lagOf = ({ report, topology }: RespOptions): { readonly ms: number; readonly msMax: number } => {
-  const { serving } = report();
-  return {
-    ms: serving.kind === "reader" ? serving.lag.ms : 0,
-    msMax: topology()?.topology.lagMsMax ?? 0,
-  };
-};
+/** How old at most what is held here is, and may be. Milliseconds. */
+const lagOf = ({ roles, topology }: RespOptions): { readonly ms: number; readonly msMax: number } => ({
+  ms: roles.ageMs(),
+  msMax: topology()?.topology.lagMsMax ?? 0,
+});
 
 /** Bounds what half-sent commands and transactions hold in all, and lets go who does not read. */
 const sweep = (sessions: ReadonlyMap<number, Session>, nowMs: number): void => {
