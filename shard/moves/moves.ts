@@ -105,11 +105,13 @@ const follow = (state: State): void => {
   const moves = owned === null || index === undefined ? [] : leaving(index.topology, shard, owned.epoch);
   source.follow(owned, moves);
   const wanted = owned === null || index === undefined ? [] : coming(index.topology, shard, owned.epoch);
-  const kept = isSame ? state.targets.filter(({ move }) => wanted.some(({ id }) => id === move.id)) : [];
+  const kept = isSame ? state.targets.filter((target) => wanted.some(({ id }) => id === target.id)) : [];
   for (const target of state.targets) if (!kept.includes(target)) target.stop();
-  state.targets = wanted.flatMap(
-    (move) => kept.find((one) => one.move.id === move.id) ?? started(state, move),
-  );
+  state.targets = wanted.flatMap((move) => {
+    const target = kept.find(({ id }) => id === move.id);
+    target?.follow(move);
+    return target ?? started(state, move);
+  });
   state.areStrays = owned !== null;
 };
 
@@ -120,6 +122,7 @@ const started = ({ options, owned }: State, move: Move): readonly Target[] => {
     ...{ ...options, role: options.home },
     write: (run, done) => writeAs(options, owned, { run, done }),
     safe: () => owned.held.holding.version,
+    changed: options.changed,
     received: (bytes) => {
       options.counters.movedInBytes += bytes;
     },

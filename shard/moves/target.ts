@@ -28,8 +28,10 @@ import { dropKeys, takeItems } from "./staged.ts";
  * the topology gives them to it or the move is no more.
  */
 export type Target = {
-  readonly move: Move;
+  readonly id: number;
   readonly slots: SlotSet;
+  /** The topology says another stage of the same move. */
+  readonly follow: (move: Move) => void;
   /** Goes on where something stood in the way. */
   readonly tick: () => void;
   /** `store`: where the slots come to. */
@@ -53,11 +55,13 @@ export type TargetOptions = {
   /** The newest record of this shard that survives as much as a moved slot has to. */
   readonly safe: () => Version;
   readonly received: (bytes: number) => void;
+  /** Info should hear of it at once. */
+  readonly changed: () => void;
 };
 
 type State = {
   readonly options: TargetOptions;
-  readonly move: Move;
+  move: Move;
   readonly source: Member;
   readonly slots: SlotSet;
   readonly importing: Importing;
@@ -88,8 +92,11 @@ export const startTarget = (options: TargetOptions, move: Move, source: Member):
   clear(state);
   connect(state);
   return {
-    move,
+    id: move.id,
     slots: state.slots,
+    follow: (now) => {
+      state.move = now;
+    },
     tick: () => {
       if (state.importing.phase === "clearing") clear(state);
       pump(state);
@@ -104,7 +111,11 @@ export const startTarget = (options: TargetOptions, move: Move, source: Member):
 };
 
 const take = (state: State, event: ImportEvent): void => {
-  for (const effect of step(state.importing, event)) perform(state, effect);
+  const { importing, move, options } = state;
+  const { holds } = importing;
+  for (const effect of step(importing, event)) perform(state, effect);
+  // What has come is waited for as soon as the source is frozen: nobody writes to these slots meanwhile.
+  if (importing.holds !== holds && (holds === null || move.stage === "freezing")) options.changed();
 };
 
 const perform = (state: State, effect: ImportEffect): void => {

@@ -41,9 +41,11 @@ const all: readonly SlotRange[] = [[slot(0), slot(16383)]];
 export const startMoveWorld = async ({
   readers = [],
   env = {},
+  nodeArguments = [],
 }: {
   readonly readers?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  readonly nodeArguments?: readonly string[];
 } = {}): Promise<MoveWorld> => {
   const info = await startTestInfo();
   const processes = new Map<string, ShardProcess>();
@@ -54,7 +56,7 @@ export const startMoveWorld = async ({
   const start = (pod: string): Promise<TestSession> => {
     const role = owners.includes(pod) ? "writer" : "reader";
     const before = info.sessions.get(pod)?.incarnation;
-    processes.set(pod, startShardProcess({ role, pod, info: info.url, env }));
+    processes.set(pod, startShardProcess({ role, pod, info: info.url, env, nodeArguments }));
     return info.registered(pod, before);
   };
   const shardAt = (id: number): Shard => {
