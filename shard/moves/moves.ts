@@ -1,4 +1,5 @@
-import { shardId, slotCount } from "../../core/ids.ts";
+import { shardId, slotCount, type Version } from "../../core/ids.ts";
+import { movesPerShardMax } from "../../core/limits.ts";
 import type { ImportSlots, MoveReport } from "../../core/message.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Logger } from "../../core/logger.ts";
@@ -41,6 +42,8 @@ export type MovesOptions = {
   readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes">;
   readonly roles: Pick<Roles, "role" | "execute">;
   readonly topology: () => TopologyIndex | undefined;
+  /** The newest record that survives as much as a moved slot has to: durable here and at all who are in sync. */
+  readonly safe: () => Version;
   /** Info should hear of it at once. */
   readonly changed: () => void;
   /** What is served may be other than before: what waits for that is looked at again. */
@@ -82,7 +85,11 @@ export const createMoves = (options: MovesOptions): Moves => {
     reports: () => {
       const { owned, targets, source } = state;
       if (owned === null) return [];
-      return [...source.reports(), ...targets.map((target) => target.report(owned.held.holding.store))];
+      const { store } = owned.held.holding;
+      return [...source.reports(), ...targets.map((target) => target.report(store))].slice(
+        0,
+        movesPerShardMax,
+      );
     },
     stop: () => {
       cancel();
@@ -121,7 +128,6 @@ const started = ({ options, owned }: State, move: Move): readonly Target[] => {
   const to: TargetOptions = {
     ...{ ...options, role: options.home },
     write: (run, done) => writeAs(options, owned, { run, done }),
-    safe: () => owned.held.holding.version,
     changed: options.changed,
     received: (bytes) => {
       options.counters.movedInBytes += bytes;

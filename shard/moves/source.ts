@@ -204,8 +204,7 @@ const wake = (state: State): void => {
     state.isWoken = false;
     const fromMs = clock.nowMs();
     let isMore = false;
-    for (const peer of state.peers)
-      if (peer.under !== null && feed(state, peer, peer.under)) isMore = true;
+    for (const peer of state.peers) if (peer.under !== null && feed(state, peer, peer.under)) isMore = true;
     if (isMore) giveWay(state, fromMs);
   });
 };
