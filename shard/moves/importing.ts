@@ -54,6 +54,7 @@ export const newImport = (): Importing => ({
 export const step = (state: Importing, event: ImportEvent): readonly ImportEffect[] => {
   switch (event.kind) {
     case "cleared":
+      if (state.phase !== "clearing") return [];
       state.phase = "connecting";
       return state.isConnected ? [{ kind: "ask" }] : [];
     case "connected":

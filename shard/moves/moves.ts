@@ -57,6 +57,8 @@ type State = {
   targets: readonly Target[];
   /** There may be keys of slots that are not the shard's. */
   areStrays: boolean;
+  /** They are being deleted, step by step. */
+  isDropping: boolean;
 };
 
 const lookEveryMs = 20;
@@ -70,10 +72,10 @@ export const createMoves = (options: MovesOptions): Moves => {
       counters.movedOutBytes += bytes;
     },
   });
-  const state: State = { options, source, owned: null, targets: [], areStrays: false };
+  const state: State = { options, source, owned: null, targets: [], areStrays: false, isDropping: false };
   const cancel = options.clock.every(lookEveryMs, () => {
     for (const target of state.targets) target.tick();
-    if (state.areStrays) dropStrays(state);
+    if (state.areStrays && !state.isDropping) dropStrays(state);
   });
   return {
     follow: () => {
@@ -172,8 +174,14 @@ const dropStrays = (state: State): void => {
     done: () => undefined,
   });
   if (outcome.isDone) state.areStrays = false;
-  else if (isWritten && !outcome.isFull)
-    options.clock.soon(() => {
-      if (state.areStrays && state.owned === owned) dropStrays(state);
+  else if (isWritten && !outcome.isFull) {
+    state.isDropping = true;
+    options.clock.after(dropEveryMs, () => {
+      state.isDropping = false;
+      if (state.areStrays) dropStrays(state);
     });
+  }
 };
+
+/** Nobody waits for it. */
+const dropEveryMs = 1;

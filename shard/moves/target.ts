@@ -70,6 +70,8 @@ type State = {
   /** Came and is not taken yet, in order. */
   readonly queue: Uint8Array[];
   isPumping: boolean;
+  /** The slots are being cleared, step by step. */
+  isClearing: boolean;
   /** Bytes written that are not durable. */
   undurable: number;
   /** Record of this shard, and version of the source: what is waited for, and what will be after that. */
@@ -85,7 +87,14 @@ export const startTarget = (options: TargetOptions, move: Move, source: Member):
   const { logger } = options;
   const state: State = {
     ...{ options, move, source, slots: slotSetOf(move.slots), importing: newImport() },
-    ...{ ended: new AbortController(), connection: null, queue: [], isPumping: false, undurable: 0 },
+    ...{
+      ended: new AbortController(),
+      connection: null,
+      queue: [],
+      isPumping: false,
+      isClearing: false,
+      undurable: 0,
+    },
     ...{ waited: null, following: null, problem: null },
   };
   logger.info({ move: move.id, from: source.pod }, "slots are copied from another shard");
@@ -164,7 +173,7 @@ const confirm = (state: State): void => {
 /** Deletes what is there of the slots, a little in each turn of the event loop. */
 const clear = (state: State): void => {
   const { options, slots, ended, importing } = state;
-  if (ended.signal.aborted || importing.phase !== "clearing") return;
+  if (ended.signal.aborted || importing.phase !== "clearing" || state.isClearing) return;
   const outcome = { isClear: false };
   const isOwner = options.write(
     (turn) => {
@@ -174,10 +183,13 @@ const clear = (state: State): void => {
     () => undefined,
   );
   if (outcome.isClear) take(state, { kind: "cleared" });
-  else if (isOwner && state.problem === null)
+  else if (isOwner && state.problem === null) {
+    state.isClearing = true;
     options.clock.soon(() => {
+      state.isClearing = false;
       clear(state);
     });
+  }
 };
 
 const volumeFull = "the volume of the shard that the slots go to is full";
