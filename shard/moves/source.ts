@@ -214,7 +214,7 @@ const busyShare = 0.1;
 /** They come in bursts: for so long after one there will be others. */
 const busyForMs = 20;
 /** What requests get for each slice then. */
-const givenMs = 1;
+const givenMs = 2;
 
 /** Goes on at once, or a little later where there is other work. */
 const giveWay = (state: State, fromMs: number): void => {
