@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
+import { version } from "../core/ids.ts";
 import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Register, Report, Role as PeerRole } from "../core/message.ts";
@@ -91,7 +92,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const moves: Moves = createMoves({
     ...{ clusterId, self, home, token, network, clock, random, logger, counters, roles },
     topology: () => topology.current(),
-    ...{ changed: reportSoon, served: parked.again },
+    ...{ safe: () => roles.held()?.log.durable() ?? version(0), changed: reportSoon, served: parked.again },
   });
   const volume = createVolume({
     ...{ disk, folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },

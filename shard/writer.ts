@@ -1,4 +1,4 @@
-import { version, type Epoch, type Version } from "../core/ids.ts";
+import { mapVersion, version, type Epoch, type Version } from "../core/ids.ts";
 import { expiredPerTurnMax, replyValueBytesMax } from "../core/limits.ts";
 import { isAfter, type Condition, type Expiry, type Request, type Result } from "../core/request.ts";
 import { slotOf } from "../core/slot.ts";
@@ -106,6 +106,7 @@ export const activate = <To>(
     holding.version = version(0);
     holding.bytes = 0;
     holding.history = [];
+    holding.mapVersion = mapVersion(1);
   }
   holding.history = historyWith(historyUpTo(holding.history, holding.epoch), epoch, holding.version);
   const durable = holding.version;
