@@ -96,10 +96,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const found = await volume.found();
   if (found !== null) roles.keep(await volume.open(found));
   const address = addressAt(config.advertiseHost, { ...ports, http, resp });
-  const register = {
-    kind: "register",
-    ...{ home, address, node: config.node, zone: config.zone, uid: "", startedAtMs: 0 },
-  } as const;
+  const { node, zone, podUid: uid } = config;
+  const register = { kind: "register", home, address, node, zone, uid, startedAtMs: clock.wallMs() } as const;
   const session: InfoSession | undefined = startInfoSession({
     ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
   });
