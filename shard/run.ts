@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
 import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
-import type { Hello, Report, Role as PeerRole } from "../core/message.ts";
+import type { Hello, Register, Report, Role as PeerRole } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
 import { serveHttp } from "../net/http.ts";
 import { listen, type Admission, type Listener } from "../net/listen.ts";
@@ -96,8 +96,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const found = await volume.found();
   if (found !== null) roles.keep(await volume.open(found));
   const address = addressAt(config.advertiseHost, { ...ports, http, resp });
-  const { node, zone, podUid: uid } = config;
-  const register = { kind: "register", home, address, node, zone, uid, startedAtMs: clock.wallMs() } as const;
+  const register = registerOf(config, address, clock.wallMs());
   const session: InfoSession | undefined = startInfoSession({
     ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
   });
@@ -115,6 +114,12 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     },
   };
 };
+
+const registerOf = (
+  { home, node, zone, podUid: uid }: Config,
+  address: Address,
+  startedAtMs: number,
+): Register => ({ kind: "register", home, address, node, zone, uid, startedAtMs });
 
 type Serving = {
   readonly front: Front;
