@@ -1,5 +1,6 @@
 import { createWriteStream } from "node:fs";
 import { connect, EdisError, type Client } from "../../client/index.ts";
+import { errorCodes } from "../../core/errors.ts";
 import { lanesOf, type Lane } from "./lanes.ts";
 
 /**
@@ -62,7 +63,7 @@ const lanes = lanesOf(laneCount, keysPerLane).map((lane): Running => ({
 
 type Outcome = "ok" | "fail" | "unknown";
 const outcomeOf = (error: unknown): Outcome =>
-  error instanceof EdisError && error.code !== "outcome-unknown" ? "fail" : "unknown";
+  error instanceof EdisError && errorCodes[error.code] !== "unknown" ? "fail" : "unknown";
 
 const failed = (what: "write" | "read", error: unknown): void => {
   if (what === "write") counts.writeFailures++;
