@@ -168,14 +168,16 @@ export const seenPod = (object: unknown): SeenPod | undefined => {
   const { metadata: meta, spec, status } = v.parse(pod, object);
   const owner = belongsTo(meta.labels);
   if (owner === undefined) return undefined;
+  const deleting = meta.deletionTimestamp !== undefined;
   return {
     cluster: `${meta.namespace}/${owner.name}`,
     role: owner.role,
     ...{ name: meta.name, uid: meta.uid, ordinal: ordinalOf(meta.name), node: spec.nodeName },
-    deleting: meta.deletionTimestamp !== undefined,
-    problem: problemOf(status),
+    deleting,
+    // However it ends, it is meant to.
+    problem: deleting ? null : problemOf(status),
     deadBeforeMs: deadBeforeMs(status),
-    stopped: meta.deletionTimestamp !== undefined && hasStopped(status),
+    stopped: deleting && hasStopped(status),
     revision: meta.labels["controller-revision-hash"] ?? "",
     shard: meta.labels[shardLabel] ?? "",
   };

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { parseAllDocuments } from "yaml";
-import { expect, field, helm, run } from "./kube.ts";
+import { expect, field, helm, kubectl, run } from "./kube.ts";
 import { test } from "./report.ts";
 import { cluster, inOperators, install, operators } from "./world.ts";
 
@@ -45,6 +45,10 @@ export const installation = async (all: boolean): Promise<void> => {
       expect(fromChart.get(id) === text, `${id} is\n${fromChart.get(id) ?? "missing"}\nand not\n${text}`);
     expect(fromChart.size === fromFile.size, `the chart has ${[...fromChart.keys()].join(", ")}`);
     return `${fromFile.size} objects`;
+  });
+  await test("the API server takes every sample", async () => {
+    await kubectl("apply", "--dry-run=server", "-n", "default", "-f", "k8s/samples");
+    return "";
   });
   for (const [what, spec, wanted, name = "bad"] of refusals) {
     await test(`refused, saying what is wanted: ${what}`, async () => {

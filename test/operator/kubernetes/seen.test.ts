@@ -59,6 +59,12 @@ test("a pod that fits nowhere is said with the scheduler's reason", (t) => {
   );
 });
 
+test("a pod under deletion has no problem, however it ends", (t) => {
+  const deleted = { deletionTimestamp: "2026-01-01T00:00:00Z" };
+  t.is(seenPod(pod({ phase: "Failed" }))?.problem, "Failed");
+  t.is(seenPod(pod({ phase: "Failed" }, deleted))?.problem, null);
+});
+
 test("a pod under deletion is seen as such; one without our labels is not seen", (t) => {
   t.true(seenPod(pod({}, { deletionTimestamp: "2026-01-01T00:00:00Z" }))?.deleting);
   t.is(seenPod(pod({}, { labels: {} })), undefined);
