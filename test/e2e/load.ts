@@ -156,6 +156,10 @@ const verify = async (client: Client): Promise<void> => {
     }
   }
   const totalMs = nowMs();
+  await new Promise<void>((resolve) => {
+    if (history === null) resolve();
+    else history.end(resolve);
+  });
   say({
     ...{ verified, lost, counts, totalMs: Math.round(totalMs) },
     lanes: lanes.map(({ lane: { slot }, writes, gapMsMax, downMs }) => ({
