@@ -6,7 +6,7 @@ import { lanesOf, type Lane } from "./lanes.ts";
 /**
  * A steady load, run in a pod: for each lane (a slot) one worker writes growing numbers to its keys, and one reads them back at
  * all three levels. A line of JSON says twice a second how it goes and how long each lane went without an acknowledged write.
- * SIGUSR2 stops the writing, reads every key from its owner, and says whether every acknowledged write is there.
+ * LOAD_FILL keys are written first, so that there is something to move. SIGUSR2 stops the writing, reads every key from its owner, and says whether every acknowledged write is there.
  */
 const info = process.env["LOAD_INFO"] ?? "";
 const cluster = process.env["LOAD_CLUSTER"] ?? "";
@@ -14,6 +14,9 @@ const laneCount = Number(process.env["LOAD_LANES"] ?? "12");
 const pauseMs = Number(process.env["LOAD_PAUSE_MS"] ?? "5");
 /** Where each operation is written down as a line of JSON; empty: nowhere. */
 const historyPath = process.env["LOAD_HISTORY"] ?? "";
+/** So many keys of 100 bytes are there before it begins. */
+const fillKeys = Number(process.env["LOAD_FILL"] ?? "0");
+const fillAtOnce = 256;
 const keysPerLane = 32;
 const failuresKept = 20;
 
@@ -169,7 +172,17 @@ const verify = async (client: Client): Promise<void> => {
   });
 };
 
+const fill = async (client: Client): Promise<void> => {
+  const value = "x".repeat(100);
+  let next = 0;
+  const one = async (): Promise<void> => {
+    while (next < fillKeys) await client.set(`fill:${next++}`, value);
+  };
+  await Promise.all(Array.from({ length: fillAtOnce }, one));
+};
+
 const client = await connect({ info, cluster, connectMs: 30_000 });
+await fill(client);
 say({ started: true });
 const running = Promise.all(
   lanes.flatMap((lane, i) => [write(client, 2 * i, lane), read(client, 2 * i + 1, lane)]),

@@ -23,7 +23,9 @@ const wanted = process.argv.slice(2);
 const isWanted = (part: string): boolean => wanted.length === 0 || wanted.includes(part);
 
 await setUp();
-const load = loadPod({ namespace, image, cluster: "demo" });
+// 300,000 for figures that are stated.
+const environment = { LOAD_FILL: process.env["EDIS_E2E_KEYS"] ?? "30000" };
+const load = loadPod({ namespace, image, cluster: "demo", environment });
 await installation(wanted.length === 0);
 await creation(wanted.length === 0);
 await test("a steady load of reads and writes runs", async () => {

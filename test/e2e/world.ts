@@ -52,7 +52,7 @@ export const ownerOf = (name: string, shard: number): Promise<string> =>
 export const install = (...more: readonly string[]): Promise<string> =>
   helm(
     ...["upgrade", "--install", "edis", "charts/edis", "-n", operators, "--wait", "--timeout", "90s"],
-    ...["--set", `image.repository=${repository},image.tag=${tag},replicas=2`, ...more],
+    ...["--set", `image.repository=${repository},image.tag=${tag}`, ...more],
   );
 
 export const cleanUp = async (): Promise<void> => {
