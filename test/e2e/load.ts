@@ -6,7 +6,8 @@ import { lanesOf, type Lane } from "./lanes.ts";
 /**
  * A steady load, run in a pod: for each lane (a slot) one worker writes growing numbers to its keys, and one reads them back at
  * all three levels. A line of JSON says twice a second how it goes and how long each lane went without an acknowledged write.
- * LOAD_FILL keys are written first, so that there is something to move. SIGUSR2 stops the writing, reads every key from its owner, and says whether every acknowledged write is there.
+ * LOAD_FILL keys are written first, so that there is something to move. SIGUSR2 stops the writing, reads every key from its
+ * owner, and says whether every acknowledged write is there.
  */
 const info = process.env["LOAD_INFO"] ?? "";
 const cluster = process.env["LOAD_CLUSTER"] ?? "";
