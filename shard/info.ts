@@ -4,6 +4,7 @@ import type { Logger } from "../core/logger.ts";
 import { decodeMessage, encodeMessage, toShardSchema, type Register, type Report } from "../core/message.ts";
 import type { PodRef } from "../core/topology.ts";
 import type { Connection, Handlers } from "../net/connection.ts";
+import type { Network } from "../net/network.ts";
 import { stayConnected } from "../net/stayConnected.ts";
 import type { TopologyKeeper } from "./topology.ts";
 
@@ -24,6 +25,7 @@ export type InfoOptions = {
   readonly register: Register;
   readonly report: () => Report;
   readonly topology: TopologyKeeper;
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -36,7 +38,7 @@ const unsentBytesMax = 64 * 1024;
 
 /** While info is away everything else goes on; the session comes back by itself. */
 export const startInfoSession = (options: InfoOptions): InfoSession => {
-  const { urls, clusterId, self, token, register, topology, clock, random, logger } = options;
+  const { urls, clusterId, self, token, register, topology, network, clock, random, logger } = options;
   const ended = new AbortController();
   let connection: Connection | null = null;
   let reportIsDue = false;
@@ -90,7 +92,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
   const cancel = clock.every(reportEveryMs, report);
   const done = stayConnected({
     ...{ urls: () => urls, cluster: clusterId, role: register.home, self, to: "", token },
-    ...{ clock, logger, signal: ended.signal, backoff, random, opened, failed },
+    ...{ network, clock, logger, signal: ended.signal, backoff, random, opened, failed },
   });
 
   return {

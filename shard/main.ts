@@ -2,7 +2,9 @@ import { randomBytes } from "node:crypto";
 import { systemClock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import { createLogger } from "../core/logger.ts";
+import { systemNetwork } from "../net/network.ts";
 import { readConfig } from "./config.ts";
+import { systemDisk } from "./log/disk.ts";
 import { startShard } from "./run.ts";
 
 /** The shard program: `EDIS_…` in the environment (config.ts), logs to standard error, ends cleanly at SIGTERM. */
@@ -20,7 +22,8 @@ const main = async (): Promise<void> => {
     logger.error({ error }, "the volume cannot be relied on: ending");
     process.exit(1);
   };
-  const shard = await startShard(config, { clock: systemClock, logger, random, incarnation, failed });
+  const rim = { network: systemNetwork, disk: systemDisk, clock: systemClock, logger, random };
+  const shard = await startShard(config, { ...rim, incarnation, failed });
 
   let ending = false;
   const end = (signal: string): void => {

@@ -13,6 +13,7 @@ import * as reading from "./reader.ts";
 import type { Now } from "./reads.ts";
 import type { Publisher } from "./replication/publisher.ts";
 import type { SlotSet, Standing } from "./route.ts";
+import type { Network } from "../net/network.ts";
 import { subscribe, type Subscriber } from "./replication/subscriber.ts";
 import * as writing from "./writer.ts";
 
@@ -43,6 +44,7 @@ export type RoleOptions = {
   readonly self: PodRef;
   readonly home: Home;
   readonly token: Uint8Array;
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -197,13 +199,13 @@ const durableOf = ({ held, isSettling }: Following): Version | null =>
 
 /** Connects a reader to its source. */
 export const connect = (options: RoleOptions, following: Following, source: Member): void => {
-  const { clusterId, self, home, token, clock, random, logger, counters } = options;
+  const { clusterId, self, home, token, network, clock, random, logger, counters } = options;
   const { holding } = following.held;
   const take = (event: reading.ReaderEvent<Waiter>): void => {
     stepReader(options, following, event);
   };
   following.subscriber = subscribe({
-    ...{ clusterId, role: home, self, token, source, clock, random, logger, holding },
+    ...{ clusterId, role: home, self, token, source, network, clock, random, logger, holding },
     durable: () => durableOf(following),
     connected: () => {
       take({ kind: "connected" });

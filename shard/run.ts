@@ -4,8 +4,8 @@ import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Register, Report, Role as PeerRole } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
-import { serveHttp } from "../net/http.ts";
-import { listen, type Admission, type Listener } from "../net/listen.ts";
+import type { Admission, Listener } from "../net/listen.ts";
+import type { Network } from "../net/network.ts";
 import type { Config } from "./config.ts";
 import { containerBytes } from "./container.ts";
 import { createCounters } from "./counters.ts";
@@ -14,6 +14,8 @@ import { listenResp, type RespListener } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
 import { createJournal } from "./journal.ts";
+import type { Disk } from "./log/disk.ts";
+import { usualLimits, type LogLimits } from "./log/logLimits.ts";
 import { unlimited } from "./memory.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
@@ -30,18 +32,24 @@ export type Shard = {
   readonly end: () => Promise<void>;
 };
 
+/** What surrounds the process. */
 export type Rim = {
+  readonly network: Network;
+  readonly disk: Disk;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
   readonly incarnation: string;
   /** Nothing that was answered can be relied on any more: the process has to end. */
   readonly failed: (error: unknown) => void;
+  /** Another store, or a log of other sizes, than usual. */
+  readonly createStore?: () => Store;
+  readonly log?: LogLimits;
 };
 
 /** Starts the process's parts and ties them together. Rejects where a port is taken or the volume cannot be used. */
 export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
-  const { clock, logger, random, incarnation, failed } = rim;
+  const { network, disk, clock, logger, random, incarnation } = rim;
   const { home, clusterId, token } = config;
   const self = { pod: config.pod, incarnation };
   const counters = createCounters();
@@ -49,12 +57,10 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   let leaving = false;
 
   const publisher = createPublisher({ clock, logger, counters });
-  const createStore = (): Store =>
-    createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
+  const createStore = storesOf(rim);
   const roles: Roles = createRoles({
-    ...{ clusterId, self, home, token, clock, random, logger, counters, publisher, createStore, failed },
-    ...{ usage, containerBytes: config.ownContainer ? containerBytes() : null },
-    journal: createJournal(),
+    ...{ ...rim, clusterId, self, home, token, counters, publisher, createStore, usage },
+    ...{ journal: createJournal(), containerBytes: config.ownContainer ? containerBytes() : null },
     open: (shard) => volume.open(shard),
     whole: (shard) => {
       volume.keepOnly(shard);
@@ -64,7 +70,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     },
   });
   const volume = createVolume({
-    ...{ folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
+    ...{ disk, folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
+    limits: rim.log ?? usualLimits,
     fsync: () => topology.current()?.topology.settings.fsync ?? "everysec",
   });
   const report = (): Report =>
@@ -80,10 +87,10 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
 
   const ports = await openPorts(config, rim, { front, publisher });
   const resp = await listenResp({
-    ...{ host: config.host, port: config.ports.resp, clock, random, logger, self, clusterId },
+    ...{ host: config.host, port: config.ports.resp, network, clock, random, logger, self, clusterId },
     ...{ roles, topology: topology.current, report, processCounters: counters },
   });
-  const http = await serveHttp({
+  const http = await network.serveHttp({
     ...{ host: config.host, port: config.ports.http, logger },
     routes: healthRoutes({
       ...{ report, counters, ports, resp, usage },
@@ -98,7 +105,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const address = addressAt(config.advertiseHost, { ...ports, http, resp });
   const register = registerOf(config, address, clock.wallMs());
   const session: InfoSession | undefined = startInfoSession({
-    ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
+    ...{ urls: config.info, clusterId, self, token, register, report, topology },
+    ...{ network, clock, random, logger },
   });
   logger.info({ ...address, home }, "shard process started");
 
@@ -120,6 +128,10 @@ const registerOf = (
   address: Address,
   startedAtMs: number,
 ): Register => ({ kind: "register", home, address, node, zone, uid, startedAtMs });
+
+const storesOf = ({ random, createStore }: Rim): (() => Store) =>
+  createStore ??
+  ((): Store => createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } }));
 
 type Serving = {
   readonly front: Front;
@@ -168,7 +180,7 @@ type Ports = { readonly client: Listener; readonly replication: Listener };
 
 const openPorts = async (
   { host, ports, pod, clusterId, cluster, token }: Config,
-  { clock, logger, incarnation }: Rim,
+  { network, clock, logger, incarnation }: Rim,
   { front, publisher }: { readonly front: Front; readonly publisher: Publisher },
 ): Promise<Ports> => {
   const admit =
@@ -189,13 +201,13 @@ const openPorts = async (
       return { clusterId, cluster, token: asked };
     };
   const common = { host, clock, logger, self: { pod, incarnation } };
-  const client = await listen({
+  const client = await network.listen({
     ...{ ...common, port: ports.client, opened: front.opened },
     // Client passwords come later; until then a client needs no proof.
     admit: admit(["client"], null),
     limits: { frameBytesMax },
   });
-  const replication = await listen({
+  const replication = await network.listen({
     ...{ ...common, port: ports.replication, opened: publisher.opened },
     admit: admit(["reader", "writer"], token),
     // A reader that takes nothing must still be heard; the publisher does not run ahead of it.

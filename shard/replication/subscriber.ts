@@ -15,6 +15,7 @@ import {
 import type { Place } from "../../core/request.ts";
 import type { Member, PodRef } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
+import type { Network } from "../../net/network.ts";
 import { stayConnected } from "../../net/stayConnected.ts";
 import type { Holding } from "../holding.ts";
 
@@ -44,6 +45,7 @@ export type SubscriberOptions = {
   readonly token: Uint8Array;
   readonly source: Member;
   readonly holding: Holding;
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -128,13 +130,13 @@ type State = {
 
 /** Keeps a connection to the very process that the topology names, until the signal is aborted. */
 const stayWith = (
-  { source, clusterId, role, self, token, clock, logger, random }: SubscriberOptions,
+  { source, clusterId, role, self, token, network, clock, logger, random }: SubscriberOptions,
   signal: AbortSignal,
   opened: (connection: Connection) => Handlers,
 ): void => {
   void stayConnected({
     ...{ cluster: clusterId, role, self, to: source.pod, token, clock, logger, backoff, random, signal },
-    frameBytesMax,
+    ...{ network, frameBytesMax },
     urls: () => [`ws://${hostOf(source)}:${source.address.replication}`],
     opened: (connection, { incarnation }) => {
       if (incarnation === source.incarnation) return opened(connection);
