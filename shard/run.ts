@@ -121,7 +121,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   // Nobody is told of this process before it knows what it holds.
   await keepFound(volume, { roles, promises });
   const address = addressAt(config.advertiseHost, open);
-  const register = registerOf(config, address);
+  const register = registerOf(config, address, clock.wallMs());
   const session: InfoSession | undefined = startInfoSession({
     ...{ reporting: roles.reporting, granted: roles.granted },
     slotSizes: () => slotSizesOf(roles.role(), topology.current()),
@@ -205,10 +205,11 @@ const alsoTo = (publisher: Publisher, moves: () => Moves): Publisher => ({
   },
 });
 
-const registerOf = ({ home, node, zone }: Config, address: Address): Register => ({
-  kind: "register",
-  ...{ home, address, node, zone, uid: "", startedAtMs: 0 },
-});
+const registerOf = (
+  { home, node, zone, podUid: uid }: Config,
+  address: Address,
+  startedAtMs: number,
+): Register => ({ kind: "register", home, address, node, zone, uid, startedAtMs });
 
 const storesOf = ({ random, createStore }: Rim): (() => Store) =>
   createStore ??
