@@ -39,7 +39,7 @@ export const runOperator = async (options: RunOptions, ending: AbortSignal): Pro
     const { follow } = operator;
     const leadership = await acquireLease({ ...lease, api, pod: self.pod, clock, logger, follow }, ending);
     await operator
-      .lead(leadership.term, AbortSignal.any([ending, leadership.lost]))
+      .lead(leadership, AbortSignal.any([ending, leadership.lost]))
       .finally(leadership.release);
     if (!ending.aborted) throw new Error("Lost the lease: another operator leads");
   } finally {

@@ -7,6 +7,8 @@ export type ShardCluster = {
   /** UID of the object; the cluster id of everything that belongs to it. */
   readonly uid: string;
   readonly generation: number;
+  /** A person wants another owner for this shard, whatever is lost, if it is still in this epoch. Annotation `edis.dev/force-failover`. */
+  readonly force: { readonly shard: number; readonly epoch: number } | null;
   readonly spec: ShardClusterSpec;
 };
 
