@@ -353,7 +353,11 @@ export const clusterFrom = (object: unknown): ShardCluster => {
   }
   const { metadata, spec } = parsed.output;
   const { annotations, ...named } = metadata;
-  return { ...named, force: forceFrom(annotations[forceAnnotation]), spec: { ...spec, storage: storageFrom(spec.storage) } };
+  return {
+    ...named,
+    force: forceFrom(annotations[forceAnnotation]),
+    spec: { ...spec, storage: storageFrom(spec.storage) },
+  };
 };
 
 /** `<shard>@<epoch>`: the epoch that it is meant for, so that nothing is done twice. Anything else is no word at all. */

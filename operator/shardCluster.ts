@@ -99,6 +99,10 @@ export type ShardStatus = {
   readonly id: number;
   readonly epoch: number;
   readonly owner: string;
+  /** Who would take over without losing anything. */
+  readonly inSync: readonly string[];
+  /** What is under way: stable, fencing or handover. */
+  readonly phase: string;
   readonly slots: number;
   readonly keys: number;
   readonly readers: readonly string[];

@@ -104,7 +104,8 @@ const isLearning = (
 ): boolean => {
   const pods = new Set(present.map(({ pod }) => pod));
   return (
-    (sinceMs < ownersUnknownMsMax && shards.some((shard) => isWaitedFor(shard) && !pods.has(shard.owner?.pod ?? ""))) ||
+    (sinceMs < ownersUnknownMsMax &&
+      shards.some((shard) => isWaitedFor(shard) && !pods.has(shard.owner?.pod ?? ""))) ||
     (sinceMs < readersUnknownMsMax && assignments.some(({ pod }) => !pods.has(pod)))
   );
 };

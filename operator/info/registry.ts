@@ -56,7 +56,10 @@ export const createRegistry = (clock: Clock): Registry => {
     const tell = (): void => {
       changed(key);
     };
-    known.set(key, { hub: createClusterHub({ identity, term, mayGrant, clock, changed: tell }), status: null });
+    known.set(key, {
+      hub: createClusterHub({ identity, term, mayGrant, clock, changed: tell }),
+      status: null,
+    });
   };
   const sweep = sweeper(clock, known);
 

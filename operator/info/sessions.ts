@@ -225,9 +225,7 @@ const doing = (serving: Report["serving"]): readonly unknown[] => {
     case "owner": {
       const { shard, epoch, sync, frozen, moves } = serving;
       const steps = moves.map((move) =>
-        move.kind === "source"
-          ? [move.id, move.frozen]
-          : [move.id, move.state, move.holds, move.problem],
+        move.kind === "source" ? [move.id, move.frozen] : [move.id, move.state, move.holds, move.problem],
       );
       return ["owner", shard, epoch, sync.seq, frozen, steps];
     }

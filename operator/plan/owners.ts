@@ -66,13 +66,18 @@ const firstOwner = (shard: Shard, context: OwnerContext): OwnerPlan => {
   const [ahead] = furthest(holders, shard, home.pod);
   const most = ahead === undefined ? null : placeIn(ahead, shard);
   const at = epoch(Math.max(shard.epoch, ...holders.map((holder) => placeIn(holder, shard)?.epoch ?? 0)) + 1);
-  const event = (owner: Session, type: "Normal" | "Warning" = "Normal"): { type: typeof type; reason: string; message: string } => ({
+  const event = (
+    owner: Session,
+    type: "Normal" | "Warning" = "Normal",
+  ): { type: typeof type; reason: string; message: string } => ({
     type,
     reason: "OwnerNamed",
     message: `${owner.pod} owns shard ${shard.id} from epoch ${at} on`,
   });
-  if (most === null || (own !== null && !isAfter(most, own))) return named(shard, home, { at, event: event(home) });
-  if (context.forced && ahead !== undefined) return named(shard, ahead, { at, event: event(ahead, "Warning") });
+  if (most === null || (own !== null && !isAfter(most, own)))
+    return named(shard, home, { at, event: event(home) });
+  if (context.forced && ahead !== undefined)
+    return named(shard, ahead, { at, event: event(ahead, "Warning") });
   return waiting(shard, context, {
     reason: "NothingToPromote",
     message: `shard ${shard.id} has no owner on record, and ${several(holders.map(({ pod }) => pod))} hold more of it than ${home.pod}: choose the copy that is furthest ahead with edis failover ${shard.id} --force`,
