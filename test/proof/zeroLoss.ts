@@ -178,5 +178,5 @@ await cluster.stop();
 const isGood = lost.length + load.violations.length === 0;
 const isEnough = faults >= faultsWanted && changes >= changesWanted && load.counts.acknowledged > 0;
 if (isGood && !isEnough) console.log("too few faults or changes to mean what was wanted");
-console.log(`${isGood && isEnough ? "1 passed, 0 failed" : "0 passed, 1 failed"}`);
+console.log(isGood && isEnough ? "1 passed, 0 failed" : "0 passed, 1 failed");
 process.exit(isGood && isEnough ? 0 : 1);
