@@ -1,0 +1,77 @@
+import { ApiError } from "../../../operator/kubernetes/api.ts";
+import { createTopologyStore } from "../../../operator/kubernetes/topologyStore.ts";
+import type { Pod } from "../../../operator/plan/model.ts";
+import type { Platform } from "../../../operator/platform.ts";
+import { keyOf, ordinalOf, type ShardCluster } from "../../../operator/shardCluster.ts";
+import { apiName } from "./api.ts";
+import type { Seeded } from "./seeded.ts";
+import type { Process } from "./timeline.ts";
+import type { World } from "./world.ts";
+
+/** What an operator sees of the world, a little late, and what it can do there. The ownership is kept by the operator's real store, in the world's API. */
+export const createSimPlatform = (
+  world: World,
+  { process, random, token }: { readonly process: Process; readonly random: Seeded; readonly token: Uint8Array },
+): Platform => {
+  const { timeline, network } = world;
+  const store = createTopologyStore(world.api.of(process));
+  const see = (): View => ({ cluster: world.cluster, pods: [...world.pods.values()].map(podOf) });
+  let view = see();
+  const isCut = (): boolean => network.isCut(process.name, apiName) || network.isCut(apiName, process.name);
+  const call = <T>(act: () => T): Promise<T> =>
+    new Promise((resolve, reject) => {
+      timeline.at(timeline.nowMs() + random.between(1, 5), process, () => {
+        if (isCut() || world.api.isAway) reject(new ApiError(0, "Cannot reach the API server"));
+        else resolve(act());
+      });
+    });
+  return {
+    watch: (changed, signal) => {
+      let isDue = false;
+      const look = (): void => {
+        isDue = false;
+        if (signal.aborted) return;
+        if (isCut() || world.api.isAway) {
+          heard(500);
+          return;
+        }
+        view = see();
+        changed(keyOf(world.cluster));
+      };
+      const heard = (ms: number): void => {
+        if (isDue) return;
+        isDue = true;
+        timeline.at(timeline.nowMs() + ms, process, look);
+      };
+      const watcher = (): void => {
+        heard(random.between(1, random.chance(0.1) ? 200 : 20));
+      };
+      world.watchers.add(watcher);
+      heard(1);
+      return new Promise((resolve) => {
+        signal.addEventListener("abort", () => {
+          world.watchers.delete(watcher);
+          resolve();
+        });
+      });
+    },
+    cluster: (key) => (key === keyOf(view.cluster) ? view.cluster : undefined),
+    observe: () => Promise.resolve({ pods: view.pods, workload: world.workload() }),
+    apply: (_, workload) =>
+      call(() => {
+        world.scale(workload);
+      }),
+    token: () => Promise.resolve(token),
+    readOwnership: store.read,
+    writeOwnership: store.write,
+    writeStatus: () => call(() => undefined),
+    event: () => call(() => undefined),
+    forget: () => Promise.resolve(),
+  };
+};
+
+type View = { readonly cluster: ShardCluster; readonly pods: readonly Pod[] };
+
+const podOf = ({ name, home, deleting }: { name: string; home: Pod["home"]; deleting: boolean }): Pod => ({
+  ...{ name, home, ordinal: ordinalOf(name), node: "", zone: "", deleting, problem: null },
+});
