@@ -154,7 +154,12 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
     case "failSync":
       if (any === null) return null;
       any.volume.failsSync = true;
-      return { what: any.name, mend: nothing };
+      return {
+        what: any.name,
+        mend: () => {
+          any.volume.failsSync = false;
+        },
+      };
     case "apiAway":
       world.api.isAway = true;
       return { what: "", mend: () => void (world.api.isAway = false) };

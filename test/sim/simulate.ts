@@ -101,8 +101,8 @@ const untilHolds = (world: World, ms: number, holds: () => boolean): boolean => 
 /** Clients end, all is read once more, and all copies of a shard have to be the same. */
 const finish = (world: World, clients: Clients, broken: (kind: string, what: string) => void): void => {
   if (!untilHolds(world, 5_000, clients.areDone)) broken("hangs", "a client's operation has no end");
-  const why = whyNotWell(world);
-  if (why !== null) {
+  if (!untilHolds(world, 5_000, () => whyNotWell(world) === null)) {
+    const why = whyNotWell(world) ?? "";
     broken("does not converge", `${convergeMsMax} ms after everything was mended: ${why}`);
     return;
   }

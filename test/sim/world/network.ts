@@ -81,6 +81,8 @@ export const createSimNetwork = (options: SimNetworkOptions): SimNetwork => {
   const pages = new Map<Process, Routes>();
   const cuts = new Set<string>();
   const ends = new Set<End>();
+  /** Ways with something on them that waits, whether or not their ends are still there. */
+  const stuck = new Set<Way>();
   const isCut = (from: string, to: string): boolean => cuts.has(`${from}>${to}`);
 
   const latencyMs = (): number => {
@@ -91,8 +93,10 @@ export const createSimNetwork = (options: SimNetworkOptions): SimNetwork => {
   const schedule = (way: Way): void => {
     way.lastMs = Math.max(way.lastMs, timeline.nowMs() + latencyMs());
     timeline.at(way.lastMs, way.toProcess, () => {
-      if (isCut(way.from, way.to)) way.due++;
-      else arrive(way);
+      if (isCut(way.from, way.to)) {
+        way.due++;
+        stuck.add(way);
+      } else arrive(way);
     });
   };
   const arrive = (way: Way): void => {
@@ -355,9 +359,6 @@ export const createSimNetwork = (options: SimNetworkOptions): SimNetwork => {
     });
   };
 
-  const waysBetween = (from: string, to: string): readonly Way[] =>
-    [...ends].map(({ way }) => way).filter((way) => way.from === from && way.to === to);
-
   const network: SimNetwork = {
     slowMs: 0,
     of: (process) => ({
@@ -375,7 +376,9 @@ export const createSimNetwork = (options: SimNetworkOptions): SimNetwork => {
     },
     mend: (from, to) => {
       if (!cuts.delete(`${from}>${to}`)) return;
-      for (const way of waysBetween(from, to)) {
+      for (const way of [...stuck]) {
+        if (way.from !== from || way.to !== to) continue;
+        stuck.delete(way);
         const { due } = way;
         way.due = 0;
         for (let i = 0; i < due; i++) schedule(way);
