@@ -1,7 +1,15 @@
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import { decodeMessage, encodeMessage, toShardSchema, type Register, type Report } from "../core/message.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  toShardSchema,
+  type Register,
+  type Report,
+  type SlotSizes,
+  type ToShard,
+} from "../core/message.ts";
 import type { PodRef } from "../core/topology.ts";
 import type { Connection, Handlers } from "../net/connection.ts";
 import type { Network } from "../net/network.ts";
@@ -24,6 +32,11 @@ export type InfoOptions = {
   readonly token: Uint8Array;
   readonly register: Register;
   readonly report: () => Report;
+  /** A report with this number is about to go. */
+  readonly reporting: (seq: number) => void;
+  readonly granted: (grant: Extract<ToShard, { kind: "grant" }>) => void;
+  /** Null where there is nothing to say. */
+  readonly slotSizes: () => SlotSizes | null;
   readonly topology: TopologyKeeper;
   readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
@@ -32,6 +45,7 @@ export type InfoOptions = {
 };
 
 const reportEveryMs = 200;
+const sizesEveryMs = 2_000;
 const backoff = { firstMs: 100, maxMs: 2_000 };
 /** Reports are some hundred bytes: an info that has not taken this many is gone, whatever the socket says. */
 const unsentBytesMax = 64 * 1024;
@@ -49,11 +63,18 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     reportIsDue = false;
     if (connection === null) return;
     if (connection.unsentBytes() > unsentBytesMax) connection.cut();
-    else connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq: ++reports } }));
+    else {
+      const seq = ++reports;
+      options.reporting(seq);
+      connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq } }));
+    }
   };
+
+  const sizes = createTeller(clock, options.slotSizes);
 
   const opened = (to: Connection): Handlers => {
     connection = to;
+    sizes.to(to);
     if (lost) logger.info({ info: to.remote }, "registered with info");
     lost = false;
     to.send(encodeMessage(register));
@@ -70,7 +91,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
             if (!topology.offerChange(message.change)) to.cut();
             return;
           case "grant":
-            // Leases are not kept yet.
+            options.granted(message);
             return;
           case "failure":
             logger.warn({ code: message.code, message: message.message }, "info ends the session");
@@ -104,8 +125,36 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     isConnected: () => connection !== null,
     stop: async () => {
       cancel();
+      sizes.stop();
       ended.abort();
       await done;
     },
+  };
+};
+
+type Teller = {
+  /** From now on this one is told. */
+  readonly to: (connection: Connection) => void;
+  readonly stop: () => void;
+};
+
+/** Tells the sizes of slots now and then, where they are others than it told before. */
+const createTeller = (clock: Clock, slotSizes: () => SlotSizes | null): Teller => {
+  let connection: Connection | null = null;
+  let last: Uint8Array = new Uint8Array(0);
+  const cancel = clock.every(sizesEveryMs, () => {
+    const sizes = connection?.isOpen() === true ? slotSizes() : null;
+    if (sizes === null) return;
+    const frame = encodeMessage(sizes);
+    if (Buffer.compare(frame, last) === 0) return;
+    last = frame;
+    connection?.send(frame);
+  });
+  return {
+    to: (opened) => {
+      connection = opened;
+      last = new Uint8Array(0);
+    },
+    stop: cancel,
   };
 };

@@ -30,11 +30,14 @@ const main = async (): Promise<void> => {
     if (ending) return;
     ending = true;
     logger.info({ signal }, "ending");
-    systemClock.after(endMsMax, () => {
-      logger.error({}, `not ended within ${endMsMax} ms: leaving as it is`);
+    // A person at the terminal, and the end of who keeps the process, mean that it is to be gone now.
+    const handsOver = signal === "SIGTERM";
+    const endMs = endMsMax + (handsOver ? config.handoverMs : 0);
+    systemClock.after(endMs, () => {
+      logger.error({}, `not ended within ${endMs} ms: leaving as it is`);
       process.exit(0);
     });
-    shard.end().then(
+    shard.end({ handsOver }).then(
       () => process.exit(0),
       (error: unknown) => {
         logger.error({ error }, "failed to end cleanly");
@@ -53,7 +56,7 @@ const main = async (): Promise<void> => {
   process.on("SIGINT", end);
 };
 
-/** Whatever happens, the process is gone after this. */
+/** Whatever happens, the process is gone after this, and what a handover takes. */
 const endMsMax = 4_900;
 
 main().catch((error: unknown) => {

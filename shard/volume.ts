@@ -5,6 +5,8 @@ import { shardId, type ShardId } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Held } from "./held.ts";
 import { emptyHolding } from "./holding.ts";
+import { readDocument, writeDocument } from "./log/document.ts";
+import { promisedSchema, type Promised } from "./promise.ts";
 import type { Disk } from "./log/disk.ts";
 import type { Fsync, LogEvents } from "./log/log.ts";
 import type { LogLimits } from "./log/logLimits.ts";
@@ -20,6 +22,10 @@ export type Volume = {
    * `damaged` where it is not what was written.
    */
   readonly open: (shard: ShardId) => Promise<Held>;
+  /** What earlier processes have promised. Rejects with `damaged` where it is not what was written. */
+  readonly promised: () => Promise<readonly Promised[]>;
+  /** Resolves once it survives. */
+  readonly promise: (promised: readonly Promised[]) => Promise<void>;
   /** The shard is held whole: what is there of others goes. */
   readonly keepOnly: (shard: ShardId) => void;
 };
@@ -36,6 +42,7 @@ export type VolumeOptions = {
   readonly limits: LogLimits;
 };
 
+const promisedName = "promised.json";
 const folderName = /^shard-(?<id>[0-9]+)$/;
 
 export const createVolume = (options: VolumeOptions): Volume => {
@@ -64,6 +71,11 @@ export const createVolume = (options: VolumeOptions): Volume => {
       logger.info({ shard, version, keys: store.keys() }, "read from the volume");
       return { holding, log };
     },
+    promised: async () => {
+      if (!(await disk.list(folder)).includes(promisedName)) return [];
+      return (await readDocument(disk, { folder, name: promisedName }, promisedSchema)).promised;
+    },
+    promise: (promised) => writeDocument(disk, { folder, name: promisedName }, { promised }),
     keepOnly: (shard) => {
       removeOthers(options, shard).catch((error: unknown) => {
         logger.warn({ error }, "data of another shard cannot be removed");

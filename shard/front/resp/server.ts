@@ -12,6 +12,7 @@ import type { PodRef, TopologyIndex } from "../../../core/topology.ts";
 import type { Network } from "../../../net/network.ts";
 import { createUnsent, type Unsent } from "../../../net/unsent.ts";
 import type { Counters } from "../../counters.ts";
+import type { Parked } from "../../parked.ts";
 import type { Roles } from "../../roles.ts";
 import type { Batch } from "../../writer.ts";
 import { createCalls, type Calls } from "./calls.ts";
@@ -50,6 +51,8 @@ export type RespOptions = {
   readonly roles: Roles;
   readonly topology: () => TopologyIndex | undefined;
   readonly report: () => Report;
+  /** Where commands wait whose slots are frozen. */
+  readonly parked: Parked;
   /** Of the process, whoever is served by it. */
   readonly processCounters: Counters;
 };
@@ -57,7 +60,16 @@ export type RespOptions = {
 /** What commands see of the process. */
 export type Server = Pick<
   RespOptions,
-  "clock" | "random" | "logger" | "self" | "clusterId" | "topology" | "report" | "roles" | "processCounters"
+  | "clock"
+  | "random"
+  | "logger"
+  | "self"
+  | "clusterId"
+  | "topology"
+  | "report"
+  | "roles"
+  | "processCounters"
+  | "parked"
 > & {
   readonly execute: (batch: Batch) => void;
   /** Null where this process serves the slot, for a client that has (not) said READONLY; else the error that says who does. */
@@ -159,14 +171,11 @@ const open = (
   });
 };
 
-/** Milliseconds that a reader is behind, and how many it may be. */
-const lagOf = ({ report, topology }: RespOptions): { readonly ms: number; readonly msMax: number } => {
-  const { serving } = report();
-  return {
-    ms: serving.kind === "reader" ? serving.lag.ms : 0,
-    msMax: topology()?.topology.lagMsMax ?? 0,
-  };
-};
+/** How old at most what is held here is, and may be. Milliseconds. */
+const lagOf = ({ roles, topology }: RespOptions): { readonly ms: number; readonly msMax: number } => ({
+  ms: roles.ageMs(),
+  msMax: topology()?.topology.lagMsMax ?? 0,
+});
 
 /** Bounds what half-sent commands and transactions hold in all, and lets go who does not read. */
 const sweep = (sessions: ReadonlyMap<number, Session>, nowMs: number): void => {

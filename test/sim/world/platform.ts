@@ -1,12 +1,12 @@
 import { ApiError } from "../../../operator/kubernetes/api.ts";
 import { createTopologyStore } from "../../../operator/kubernetes/topologyStore.ts";
 import type { Pod } from "../../../operator/plan/model.ts";
-import type { Platform } from "../../../operator/platform.ts";
+import type { Platform, Seen } from "../../../operator/platform.ts";
 import { keyOf, ordinalOf, type ShardCluster } from "../../../operator/shardCluster.ts";
 import { apiName } from "./api.ts";
 import type { Seeded } from "./seeded.ts";
 import type { Process } from "./timeline.ts";
-import type { World } from "./world.ts";
+import { remakePod, type SimPod, type World } from "./world.ts";
 
 /** What an operator sees of the world, a little late, and what it can do there. The ownership is kept by the operator's real store, in the world's API. */
 export const createSimPlatform = (
@@ -15,7 +15,15 @@ export const createSimPlatform = (
 ): Platform => {
   const { timeline, network } = world;
   const store = createTopologyStore(world.api.of(process));
-  const see = (): View => ({ cluster: world.cluster, pods: [...world.pods.values()].map(podOf) });
+  const see = (): View => ({
+    cluster: world.cluster,
+    seen: {
+      pods: [...world.pods.values()].map(podOf),
+      workload: world.workload(),
+      ended: new Set(world.ended),
+      outdated: new Set([...world.pods.values()].filter(({ isOutdated }) => isOutdated).map(({ name }) => name)),
+    },
+  });
   let view = see();
   const isCut = (): boolean => network.isCut(process.name, apiName) || network.isCut(apiName, process.name);
   const call = <T>(act: () => T): Promise<T> =>
@@ -56,10 +64,15 @@ export const createSimPlatform = (
       });
     },
     cluster: (key) => (key === keyOf(view.cluster) ? view.cluster : undefined),
-    observe: () => Promise.resolve({ pods: view.pods, workload: world.workload() }),
+    observe: () => Promise.resolve(view.seen),
     apply: (_, workload) =>
       call(() => {
         world.scale(workload);
+      }),
+    restart: (_, { name, uid }) =>
+      call(() => {
+        const pod = world.pods.get(name);
+        if (pod?.uid === uid) remakePod(world, pod);
       }),
     token: () => Promise.resolve(token),
     readOwnership: store.read,
@@ -70,8 +83,8 @@ export const createSimPlatform = (
   };
 };
 
-type View = { readonly cluster: ShardCluster; readonly pods: readonly Pod[] };
+type View = { readonly cluster: ShardCluster; readonly seen: Seen };
 
-const podOf = ({ name, home, deleting }: { name: string; home: Pod["home"]; deleting: boolean }): Pod => ({
-  ...{ name, home, ordinal: ordinalOf(name), node: "", zone: "", deleting, problem: null },
+const podOf = ({ name, home, uid, deleting, deadBeforeMs }: SimPod): Pod => ({
+  ...{ name, home, uid, ordinal: ordinalOf(name), node: "", zone: "", deleting, problem: null, deadBeforeMs },
 });

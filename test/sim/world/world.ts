@@ -28,6 +28,8 @@ export type World = {
   readonly operators: Map<string, SimOperator>;
   /** What may never happen and did, apart from what clients saw. */
   readonly defects: string[];
+  /** Instants that the API has are whole seconds. */
+  readonly isCoarse: boolean;
   /** Says what happens; does nothing where nobody wants to know. */
   readonly trace: (who: string, what: string) => void;
   readonly processOf: (name: string) => Process | null;
@@ -35,6 +37,8 @@ export type World = {
   /** The wishes of the cluster changed, or one of its pods: who watches hears of it. */
   readonly changed: () => void;
   readonly watchers: Set<() => void>;
+  /** Uids of pods that are gone. */
+  readonly ended: Set<string>;
   /** Makes pods come and go, so that as many run. */
   readonly scale: (workload: Workload) => void;
   readonly workload: () => Workload | null;
@@ -53,11 +57,13 @@ export type SimPod = {
   uid: string;
   volume: Volume;
   running: RunningShard | null;
-  /** Every process of the pod that started before this has ended. */
+  /** What the API says: every process of the pod that started before this has ended. */
   deadBeforeMs: number;
+  /** It is to be made anew. */
+  isOutdated: boolean;
   deleting: boolean;
-  /** It does not start before somebody says so. */
-  isHeld: boolean;
+  /** It has ended with its machine: nobody has said so yet. Null where that is not so. */
+  unsaidMs: number | null;
   starts: number;
 };
 export type RunningShard = SimProcess & { shard: Shard | null; store: Store | null; readonly startedAtMs: number };
@@ -108,14 +114,16 @@ export const createWorld = (options: WorldOptions): World => {
     const clock = clockOf(timeline, process, {
       startMs: own.between(0, 1e6),
       rate: own.between(0.99, 1.01),
-      wallAheadMs: own.between(-50, 50),
+      // One machine, one clock, however often a process starts there.
+      wallAheadMs: random.fork(`${name} wall`).between(-50, 50),
     });
     return { process, clock, random: own, logger: loggerOf(name, options.trace === null ? null : trace) };
   };
 
   const world: World = {
     ...{ random, timeline, network, api, defects, trace, newProcess, cluster: options.cluster },
-    ...{ pods: new Map(), operators: new Map(), watchers: new Set() },
+    isCoarse: random.fork("coarse").chance(0.5),
+    ...{ pods: new Map(), operators: new Map(), watchers: new Set(), ended: new Set() },
     processOf: (name) => names.get(name) ?? null,
     changed: () => {
       for (const watcher of world.watchers) watcher();
@@ -174,7 +182,7 @@ const addPod = (world: World, name: string, home: "writer" | "reader"): void => 
   const uid = `uid-${name}-${world.timeline.events()}`;
   const pod: SimPod = {
     ...{ name, home, uid, volume: newVolume(), running: null, deadBeforeMs: 0 },
-    ...{ deleting: false, isHeld: false, starts: 0 },
+    ...{ deleting: false, unsaidMs: null, starts: 0, isOutdated: false },
   };
   world.pods.set(name, pod);
   startLater(world, pod, world.random.between(5, 200));
@@ -188,9 +196,26 @@ export const removePod = (world: World, pod: SimPod): void => {
   const gone = (): void => {
     endPod(world, pod, { isHeard: true });
     world.pods.delete(pod.name);
+    world.ended.add(pod.uid);
     world.changed();
   };
   endGently(world, pod, gone);
+};
+
+/** The pod is deleted, as an eviction or a rolling change does, and comes back under its name, on its volume. */
+export const remakePod = (world: World, pod: SimPod): void => {
+  if (pod.deleting) return;
+  world.trace(pod.name, "is deleted, to be made anew");
+  pod.deleting = true;
+  world.changed();
+  endGently(world, pod, () => {
+    endPod(world, pod, { isHeard: true });
+    world.ended.add(pod.uid);
+    pod.uid = `uid-${pod.name}-${world.timeline.events()}`;
+    Object.assign(pod, { deleting: false, isOutdated: false, deadBeforeMs: 0 });
+    world.changed();
+    startLater(world, pod, world.random.between(50, 1_000));
+  });
 };
 
 /** As the kubelet does: SIGTERM, and SIGKILL where that does not end it. */
@@ -204,21 +229,23 @@ export const endGently = (world: World, pod: SimPod, gone: () => void): void => 
     isOver = true;
     gone();
   };
-  timeline.at(timeline.nowMs() + 5_000, null, over);
+  timeline.at(timeline.nowMs() + terminationMs, null, over);
   if (running === null || shard === null) {
     timeline.at(timeline.nowMs() + 10, null, over);
     return;
   }
   timeline.at(timeline.nowMs(), running.process, () => {
     world.trace(pod.name, "SIGTERM");
-    shard.end().then(over, over);
+    shard.end({ handsOver: true }).then(over, over);
   });
 };
+/** Time for a handover, and for what comes after it. */
+const terminationMs = 9_000;
 
 export const startLater = (world: World, pod: SimPod, ms: number): void => {
   const { timeline } = world;
   timeline.at(timeline.nowMs() + ms, null, () => {
-    if (world.pods.get(pod.name) === pod && pod.running === null && !pod.deleting && !pod.isHeld)
+    if (world.pods.get(pod.name) === pod && pod.running === null && !pod.deleting)
       startPod(world, pod);
   });
 };
@@ -232,8 +259,22 @@ export const endPod = (world: World, pod: SimPod, { isHeard }: { readonly isHear
   const { process, clock } = running;
   process.isAlive = false;
   process.held = [];
-  pod.deadBeforeMs = clock.wallMs() + 1;
+  const endedMs = clock.wallMs();
+  // A machine without power says nothing before it is back.
+  if (isHeard) sayDead(world, pod, endedMs);
+  else pod.unsaidMs = endedMs;
   world.network.ended(process, isHeard);
+};
+
+/** The kubelet says that a process has ended, a little later; in whole seconds, where that is what the API has. */
+const sayDead = (world: World, pod: SimPod, endedMs: number): void => {
+  const { uid } = pod;
+  const { timeline, random } = world;
+  timeline.at(timeline.nowMs() + random.between(5, 300), null, () => {
+    if (pod.uid !== uid) return;
+    pod.deadBeforeMs = Math.max(pod.deadBeforeMs, world.isCoarse ? Math.floor(endedMs / 1000) * 1000 : endedMs);
+    world.changed();
+  });
 };
 
 const smallStore = (random: Seeded): Store =>
@@ -260,6 +301,8 @@ const startPod = (world: World, pod: SimPod): void => {
   const running: RunningShard = { ...made, shard: null, store: null, startedAtMs: clock.wallMs() };
   pod.running = running;
   pod.starts++;
+  if (pod.unsaidMs !== null) sayDead(world, pod, pod.unsaidMs);
+  pod.unsaidMs = null;
   const failed = (error: unknown): void => {
     world.trace(pod.name, `ends: ${messageOf(error)}`);
     if (pod.running !== running) return;
@@ -275,6 +318,7 @@ const startPod = (world: World, pod: SimPod): void => {
         ...{ info: [`ws://${infoHost}:7378`], host: pod.name, advertiseHost: pod.name, data: "/data" },
         ports: { client: 7379, replication: 7380, http: 8080, resp: 6379 },
         ...{ node: "", zone: "", logLevel: "info", ownContainer: false, drainMs: 100 },
+        ...{ podUid: pod.uid, handoverMs: 5_000 },
       },
       {
         ...{ network: network.of(process), clock, logger, random: made.random.next, incarnation, failed },
