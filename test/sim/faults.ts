@@ -6,6 +6,7 @@ import {
   goOn,
   newVolume,
   pause,
+  remakePod,
   restartOperator,
   startLater,
   startOperatorOf,
@@ -37,6 +38,10 @@ export const faultKinds = [
   "killOperator",
   "cutOperatorFromApi",
   "pauseOperator",
+  "evict",
+  "roll",
+  "scaleReaders",
+  "scaleWriters",
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -175,9 +180,30 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       restartOperator(world, operator, Math.min(forMs, 2_000));
       return { what: operator.name, mend: () => { if (operator.running === null) startOperatorOf(world, operator); } };
     }
+    case "evict":
+      if (any === null) return null;
+      remakePod(world, any);
+      return { what: any.name, mend: nothing };
+    case "roll":
+      for (const pod of world.pods.values()) pod.isOutdated = true;
+      world.changed();
+      return { what: "every pod", mend: nothing };
+    case "scaleReaders":
+      return want(world, { readers: random.below(4) * world.cluster.spec.writers });
+    case "scaleWriters":
+      return want(world, { writers: 1 + random.below(3) });
     case "cutOperatorFromApi":
       return operator === null ? null : cutPairs(world, [[operator.name, apiName], [apiName, operator.name]]);
   }
+};
+
+/** A person changes the wishes; nobody takes that back. */
+const want = (world: World, wishes: { readonly writers?: number; readonly readers?: number }): Carried => {
+  const { cluster } = world;
+  const { generation, spec } = cluster;
+  world.cluster = { ...cluster, generation: generation + 1, spec: { ...spec, ...wishes } };
+  world.changed();
+  return { what: JSON.stringify(wishes), mend: nothing };
 };
 
 const isOwner = (world: World, { name }: SimPod): boolean => {

@@ -67,7 +67,7 @@ export type SimPod = {
   starts: number;
 };
 export type RunningShard = SimProcess & { shard: Shard | null; store: Store | null; readonly startedAtMs: number };
-export type SimOperator = { readonly name: string; running: (SimProcess & { readonly ending: AbortController }) | null; isHeld: boolean };
+export type SimOperator = { readonly name: string; running: (SimProcess & { readonly ending: AbortController }) | null };
 
 export type WorldOptions = {
   readonly seed: number;
@@ -135,7 +135,7 @@ export const createWorld = (options: WorldOptions): World => {
     },
   };
   for (let i = 0; i < options.operators; i++) {
-    const operator: SimOperator = { name: `operator-${i}`, running: null, isHeld: false };
+    const operator: SimOperator = { name: `operator-${i}`, running: null };
     world.operators.set(operator.name, operator);
     startOperatorOf(world, operator);
   }
@@ -383,7 +383,7 @@ export const endOperator = (world: World, operator: SimOperator): void => {
 export const restartOperator = (world: World, operator: SimOperator, ms: number): void => {
   const { timeline } = world;
   timeline.at(timeline.nowMs() + ms, null, () => {
-    if (operator.running === null && !operator.isHeld) startOperatorOf(world, operator);
+    if (operator.running === null) startOperatorOf(world, operator);
   });
 };
 
