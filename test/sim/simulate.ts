@@ -76,7 +76,7 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
   const { acks } = cluster.spec.durability;
   const result = checkHistory(clients.history, {
     ...{ keepsAcknowledged: acks === "inSync" || scenario.faults.every(({ kind }) => keepsTail.has(kind)) },
-    ...{ okMin: 20, faults: faults.done.length === 0 ? ["none was possible"] : faults.done, slotsMoved: false },
+    ...{ okMin: 10, faults: faults.done.length === 0 ? ["none was possible"] : faults.done, slotsMoved: false },
   });
   violations.push(...result.violations, ...world.defects.map((what) => ({ kind: "defect", key: "", what })));
   return {
