@@ -65,7 +65,7 @@ export const moveAheadBytesMax = 512 * 1024;
 /** What came of a move and is not durable yet, before no more is read of it: some tenths of a second of a usual disk. */
 export const moveUndurableBytesMax = 8 * 1024 * 1024;
 /** Keys of slots that are not a shard's own which it deletes in one turn of the event loop: about a millisecond of work. */
-export const droppedPerTurnMax = 4_000;
+export const droppedPerTurnMax = 2_000;
 /** Requests a client has outstanding on one connection before it waits to send more. */
 export const outstandingFramesMax = 1024;
 /** A client that is sent on this often is chasing a topology that does not settle. */

@@ -125,5 +125,9 @@ const replicationCounters = (
     "Streams that did not go on in order.",
     () => counters.brokenStreams,
   );
+  const movedOut = "Bytes of entries and records sent with slots that leave.";
+  add("edis_shard_moved_out_bytes_total", movedOut, () => counters.movedOutBytes);
+  const movedIn = "Bytes of entries and records taken with slots that come.";
+  add("edis_shard_moved_in_bytes_total", movedIn, () => counters.movedInBytes);
   add("edis_shard_expired_keys_total", "Expired keys removed by this owner.", () => counters.expiredKeys);
 };

@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
+import { version } from "../core/ids.ts";
 import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Register, Report, Role as PeerRole } from "../core/message.ts";
@@ -26,7 +27,7 @@ import { sortedByFirst } from "./replication/port.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
-import { createSegmentStore, type SegmentStoreOptions } from "./store/segmentStore.ts";
+import { createSegmentStore } from "./store/segmentStore.ts";
 import type { Store } from "./store/store.ts";
 import { createTopologyKeeper, type TopologyKeeper } from "./topology.ts";
 import { createVolume, type Volume, type VolumeOptions } from "./volume.ts";
@@ -51,8 +52,8 @@ export type Rim = {
   readonly incarnation: string;
   /** Nothing that was answered can be relied on any more: the process has to end. */
   readonly failed: (error: unknown) => void;
-  /** Sizes other than the usual ones, of the store and of the log. */
-  readonly store?: Omit<SegmentStoreOptions, "seed">;
+  /** Another store, or a log of other sizes, than usual. */
+  readonly createStore?: () => Store;
   readonly log?: LogLimits;
 };
 
@@ -86,7 +87,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const moves: Moves = createMoves({
     ...{ clusterId, self, home, token, network, clock, random, logger, counters, roles },
     topology: () => topology.current(),
-    ...{ changed: reportSoon, served: parked.again },
+    ...{ safe: () => roles.held()?.log.durable() ?? version(0), changed: reportSoon, served: parked.again },
   });
   const volume = volumeOf(config, rim, {
     ...{ createStore, events: roles.logEvents },
@@ -217,10 +218,9 @@ const registerOf = ({ home, node, zone }: Config, address: Address): Register =>
   ...{ home, address, node, zone, uid: "", startedAtMs: 0 },
 });
 
-const storesOf =
-  ({ random, store }: Rim) =>
-  (): Store =>
-    createSegmentStore({ ...store, seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
+const storesOf = ({ random, createStore }: Rim): (() => Store) =>
+  createStore ??
+  ((): Store => createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } }));
 
 const addressAt = (
   host: string,

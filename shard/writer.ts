@@ -1,4 +1,4 @@
-import { version, type Epoch, type Version } from "../core/ids.ts";
+import { mapVersion, version, type Epoch, type Version } from "../core/ids.ts";
 import { expiredPerTurnMax, replyValueBytesMax } from "../core/limits.ts";
 import { isAfter, type Condition, type Expiry, type Request, type Result } from "../core/request.ts";
 import { slotOf } from "../core/slot.ts";
@@ -7,7 +7,7 @@ import type { Journal } from "./journal.ts";
 import { evict, makeRoom, unlimited, type Usage } from "./memory.ts";
 import { historyUpTo, historyWith } from "./replication/history.ts";
 import { needsOwner, refusal, type Refusal } from "./route.ts";
-import { isThere, live, remove, write, type Turn } from "./turn.ts";
+import { isThere, live, remove, removeExpired, write, type Turn } from "./turn.ts";
 import { touchAll, type Watches } from "./watches.ts";
 
 /**
@@ -106,6 +106,7 @@ export const activate = <To>(
     holding.version = version(0);
     holding.bytes = 0;
     holding.history = [];
+    holding.mapVersion = mapVersion(1);
   }
   holding.history = historyWith(historyUpTo(holding.history, holding.epoch), epoch, holding.version);
   const durable = holding.version;
@@ -233,7 +234,7 @@ const expire = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<T
     .expired(wallMs, expiredPerTurnMax * 4)
     .filter((key) => slots[slotOf(key)] === 1)
     .slice(0, expiredPerTurnMax);
-  for (const key of keys) write(turn, { kind: "delete", key });
+  for (const key of keys) removeExpired(turn, key);
   return keys.length === 0 ? [] : [{ kind: "written" }];
 };
 

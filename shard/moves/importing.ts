@@ -54,6 +54,7 @@ export const newImport = (): Importing => ({
 export const step = (state: Importing, event: ImportEvent): readonly ImportEffect[] => {
   switch (event.kind) {
     case "cleared":
+      if (state.phase !== "clearing") return [];
       state.phase = "connecting";
       return state.isConnected ? [{ kind: "ask" }] : [];
     case "connected":
@@ -87,11 +88,12 @@ const takeMessage = (state: Importing, message: ToTarget): readonly ImportEffect
       if (state.phase !== "connecting")
         return [{ kind: "reconnect", reason: "the source answers what was not asked" }];
       state.phase = "copying";
+      state.until = null;
       state.taken = message.version;
       state.newest = message.version;
       return [];
     case "imported":
-      state.until = message.version;
+      if (state.phase === "copying") state.until = message.version;
       return [];
     case "sent":
       if (state.phase !== "copying" && state.phase !== "following") return [];

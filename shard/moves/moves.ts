@@ -1,4 +1,5 @@
-import { shardId, slotCount } from "../../core/ids.ts";
+import { shardId, slotCount, type Version } from "../../core/ids.ts";
+import { movesPerShardMax } from "../../core/limits.ts";
 import type { ImportSlots, MoveReport } from "../../core/message.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Logger } from "../../core/logger.ts";
@@ -43,6 +44,8 @@ export type MovesOptions = {
   readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes">;
   readonly roles: Pick<Roles, "role" | "execute" | "safe">;
   readonly topology: () => TopologyIndex | undefined;
+  /** The newest record that survives as much as a moved slot has to: durable here and at all who are in sync. */
+  readonly safe: () => Version;
   /** Info should hear of it at once. */
   readonly changed: () => void;
   /** What is served may be other than before: what waits for that is looked at again. */
@@ -56,6 +59,8 @@ type State = {
   targets: readonly Target[];
   /** There may be keys of slots that are not the shard's. */
   areStrays: boolean;
+  /** They are being deleted, step by step. */
+  isDropping: boolean;
 };
 
 const lookEveryMs = 20;
@@ -69,10 +74,10 @@ export const createMoves = (options: MovesOptions): Moves => {
       counters.movedOutBytes += bytes;
     },
   });
-  const state: State = { options, source, owned: null, targets: [], areStrays: false };
+  const state: State = { options, source, owned: null, targets: [], areStrays: false, isDropping: false };
   const cancel = options.clock.every(lookEveryMs, () => {
     for (const target of state.targets) target.tick();
-    if (state.areStrays) dropStrays(state);
+    if (state.areStrays && !state.isDropping) dropStrays(state);
   });
   return {
     follow: () => {
@@ -84,7 +89,11 @@ export const createMoves = (options: MovesOptions): Moves => {
     reports: () => {
       const { owned, targets, source } = state;
       if (owned === null) return [];
-      return [...source.reports(), ...targets.map((target) => target.report(owned.held.holding.store))];
+      const { store } = owned.held.holding;
+      return [...source.reports(), ...targets.map((target) => target.report(store))].slice(
+        0,
+        movesPerShardMax,
+      );
     },
     stop: () => {
       cancel();
@@ -107,11 +116,13 @@ const follow = (state: State): void => {
   const moves = owned === null || index === undefined ? [] : leaving(index.topology, shard, owned.epoch);
   source.follow(owned, moves);
   const wanted = owned === null || index === undefined ? [] : coming(index.topology, shard, owned.epoch);
-  const kept = isSame ? state.targets.filter(({ move }) => wanted.some(({ id }) => id === move.id)) : [];
+  const kept = isSame ? state.targets.filter((target) => wanted.some(({ id }) => id === target.id)) : [];
   for (const target of state.targets) if (!kept.includes(target)) target.stop();
-  state.targets = wanted.flatMap(
-    (move) => kept.find((one) => one.move.id === move.id) ?? started(state, move),
-  );
+  state.targets = wanted.flatMap((move) => {
+    const target = kept.find(({ id }) => id === move.id);
+    target?.follow(move);
+    return target ?? started(state, move);
+  });
   state.areStrays = owned !== null;
 };
 
@@ -122,6 +133,7 @@ const started = ({ options, owned }: State, move: Move): readonly Target[] => {
     ...{ ...options, role: options.home },
     write: (run, done) => writeAs(options, owned, { run, done }),
     safe: options.roles.safe,
+    changed: options.changed,
     received: (bytes) => {
       options.counters.movedInBytes += bytes;
     },
@@ -165,8 +177,14 @@ const dropStrays = (state: State): void => {
     done: () => undefined,
   });
   if (outcome.isDone) state.areStrays = false;
-  else if (isWritten && !outcome.isFull)
-    options.clock.soon(() => {
-      if (state.areStrays && state.owned === owned) dropStrays(state);
+  else if (isWritten && !outcome.isFull) {
+    state.isDropping = true;
+    options.clock.after(dropEveryMs, () => {
+      state.isDropping = false;
+      if (state.areStrays) dropStrays(state);
     });
+  }
 };
+
+/** Nobody waits for it. */
+const dropEveryMs = 1;

@@ -74,6 +74,8 @@ type State = {
   leaving: readonly Leaving[];
   readonly peers: Set<Peer>;
   isWoken: boolean;
+  /** When there last was other work than this. */
+  busyAtMs: number;
   cancelWait: Cancel | null;
 };
 
@@ -85,7 +87,7 @@ export const createSource = (options: SourceOptions): Source => {
   const { clock, bytesPerSecondMax } = options;
   const state: State = {
     ...{ options, pace: createPace(clock, bytesPerSecondMax), owned: null, leaving: [] },
-    ...{ peers: new Set(), isWoken: false, cancelWait: null },
+    ...{ peers: new Set(), isWoken: false, busyAtMs: -Infinity, cancelWait: null },
   };
   const cancel = clock.every(sayEveryMs, () => {
     for (const peer of state.peers) if (peer.under?.isLive === true) sayLive(peer, peer.under);
@@ -194,13 +196,35 @@ const send = ({ connection }: Peer, message: ToTarget): void => {
 };
 
 const wake = (state: State): void => {
-  if (state.isWoken) return;
+  // While it waits for its time, nothing else wakes it.
+  if (state.isWoken || state.cancelWait !== null) return;
   state.isWoken = true;
-  state.options.clock.soon(() => {
+  const { clock } = state.options;
+  clock.soon(() => {
     state.isWoken = false;
+    const fromMs = clock.nowMs();
     let isMore = false;
-    for (const peer of state.peers) if (peer.under !== null) isMore = feed(state, peer, peer.under) || isMore;
-    if (isMore) wake(state);
+    for (const peer of state.peers) if (peer.under !== null && feed(state, peer, peer.under)) isMore = true;
+    if (isMore) giveWay(state, fromMs);
+  });
+};
+
+/** Of a slice: as much other work in a turn of the event loop says that there are requests. */
+const busyShare = 0.1;
+/** They come in bursts: for so long after one there will be others. */
+const busyForMs = 20;
+/** What requests get for each slice then. */
+const givenMs = 2;
+
+/** Goes on at once, or a little later where there is other work. */
+const giveWay = (state: State, fromMs: number): void => {
+  const { clock } = state.options;
+  const sliceEndMs = clock.nowMs();
+  clock.soon(() => {
+    const nowMs = clock.nowMs();
+    if (nowMs - sliceEndMs > (sliceEndMs - fromMs) * busyShare) state.busyAtMs = nowMs;
+    if (nowMs - state.busyAtMs < busyForMs) wakeAfter(state, givenMs);
+    else wake(state);
   });
 };
 

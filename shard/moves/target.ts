@@ -29,8 +29,10 @@ import { dropKeys, takeItems } from "./staged.ts";
  * the topology gives them to it or the move is no more.
  */
 export type Target = {
-  readonly move: Move;
+  readonly id: number;
   readonly slots: SlotSet;
+  /** The topology says another stage of the same move. */
+  readonly follow: (move: Move) => void;
   /** Goes on where something stood in the way. */
   readonly tick: () => void;
   /** `store`: where the slots come to. */
@@ -55,11 +57,13 @@ export type TargetOptions = {
   /** The newest record of this shard that survives as much as a moved slot has to. */
   readonly safe: () => Version;
   readonly received: (bytes: number) => void;
+  /** Info should hear of it at once. */
+  readonly changed: () => void;
 };
 
 type State = {
   readonly options: TargetOptions;
-  readonly move: Move;
+  move: Move;
   readonly source: Member;
   readonly slots: SlotSet;
   readonly importing: Importing;
@@ -68,6 +72,8 @@ type State = {
   /** Came and is not taken yet, in order. */
   readonly queue: Uint8Array[];
   isPumping: boolean;
+  /** The slots are being cleared, step by step. */
+  isClearing: boolean;
   /** Bytes written that are not durable. */
   undurable: number;
   /** Record of this shard, and version of the source: what is waited for, and what will be after that. */
@@ -83,15 +89,25 @@ export const startTarget = (options: TargetOptions, move: Move, source: Member):
   const { logger } = options;
   const state: State = {
     ...{ options, move, source, slots: slotSetOf(move.slots), importing: newImport() },
-    ...{ ended: new AbortController(), connection: null, queue: [], isPumping: false, undurable: 0 },
+    ...{
+      ended: new AbortController(),
+      connection: null,
+      queue: [],
+      isPumping: false,
+      isClearing: false,
+      undurable: 0,
+    },
     ...{ waited: null, following: null, problem: null },
   };
   logger.info({ move: move.id, from: source.pod }, "slots are copied from another shard");
   clear(state);
   connect(state);
   return {
-    move,
+    id: move.id,
     slots: state.slots,
+    follow: (now) => {
+      state.move = now;
+    },
     tick: () => {
       if (state.importing.phase === "clearing") clear(state);
       pump(state);
@@ -106,7 +122,11 @@ export const startTarget = (options: TargetOptions, move: Move, source: Member):
 };
 
 const take = (state: State, event: ImportEvent): void => {
-  for (const effect of step(state.importing, event)) perform(state, effect);
+  const { importing, move, options } = state;
+  const { holds } = importing;
+  for (const effect of step(importing, event)) perform(state, effect);
+  // What has come is waited for as soon as the source is frozen: nobody writes to these slots meanwhile.
+  if (importing.holds !== holds && (holds === null || move.stage === "freezing")) options.changed();
 };
 
 const perform = (state: State, effect: ImportEffect): void => {
@@ -155,7 +175,7 @@ const confirm = (state: State): void => {
 /** Deletes what is there of the slots, a little in each turn of the event loop. */
 const clear = (state: State): void => {
   const { options, slots, ended, importing } = state;
-  if (ended.signal.aborted || importing.phase !== "clearing") return;
+  if (ended.signal.aborted || importing.phase !== "clearing" || state.isClearing) return;
   const outcome = { isClear: false };
   const isOwner = options.write(
     (turn) => {
@@ -165,10 +185,13 @@ const clear = (state: State): void => {
     () => undefined,
   );
   if (outcome.isClear) take(state, { kind: "cleared" });
-  else if (isOwner && state.problem === null)
+  else if (isOwner && state.problem === null) {
+    state.isClearing = true;
     options.clock.soon(() => {
+      state.isClearing = false;
       clear(state);
     });
+  }
 };
 
 const volumeFull = "the volume of the shard that the slots go to is full";

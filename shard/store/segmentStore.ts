@@ -394,37 +394,28 @@ function* walkSlot(state: State, slot: Slot): Iterator<Entry, undefined> {
 }
 
 /** Copies of the keys whose unsigned hash lies in a range. */
-const keysBetween = (
-  { entries, index }: State,
-  slot: Slot,
-  range: slots.HashRange,
-): readonly Uint8Array[] => {
-  const keys: Uint8Array[] = [];
-  slots.refsBetween(index, slot, {
-    ...range,
-    visit: (ref) => {
-      keys.push(layout.keyOf(entries, ref).slice());
-    },
-  });
-  return keys;
-};
+const keysBetween = ({ entries, index }: State, slot: Slot, range: slots.HashRange): readonly Uint8Array[] =>
+  slots.refsBetween(index, slot, range).map((ref) => layout.keyOf(entries, ref).slice());
 
 /** Entries that are told at a time. */
-const visitedAtOnce = 64;
+const visitedAtOnce = 128;
 
 const visitSlot = (
-  { entries, index, visited }: State,
+  state: State,
   { slot, from }: { readonly slot: Slot; readonly from: number },
   visit: (entry: Readonly<layout.EntryRange>) => void,
 ): number | null => {
+  const { entries, index, visited } = state;
   const width = Math.ceil((hashRange / Math.max(index.capacities[slot] ?? 0, 1)) * visitedAtOnce);
   const until = Math.min(from + width, hashRange);
-  slots.refsBetween(index, slot, {
-    ...{ from, until },
-    visit: (ref) => {
-      layout.tellRange(entries, ref, visited);
-      visit(visited);
-    },
-  });
+  const refs = slots.refsBetween(index, slot, { from, until });
+  // The processor waits for the memory of all of them at once.
+  let seen = 0;
+  for (const ref of refs) seen ^= layout.glance(entries, ref);
+  state.foreseen = seen;
+  for (const ref of refs) {
+    layout.tellRange(entries, ref, visited);
+    visit(visited);
+  }
   return until < hashRange && (index.counts[slot] ?? 0) > 0 ? until : null;
 };

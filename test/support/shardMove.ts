@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { epoch, mapVersion, shardId, slot } from "../../core/ids.ts";
 import type { MoveReport, Report } from "../../core/message.ts";
 import type { Result } from "../../core/request.ts";
@@ -7,6 +10,7 @@ import { connectToShard, get, set, textOf, type ShardClient } from "./shardClien
 import { shardFields } from "./fields.ts";
 import { startTestInfo, type TestInfo, type TestSession } from "./shardInfo.ts";
 import { addressOf } from "./shardPair.ts";
+import { startProxy, type Proxy } from "./shardProxy.ts";
 import { startShardProcess, type ShardProcess } from "./shardProcess.ts";
 
 /** Two shards as real processes, the first with all slots, and a test that moves some of them to the second. */
@@ -26,7 +30,9 @@ export type MoveWorld = {
   /** What the owner of a shard says of the move, once it is as wanted. */
   readonly said: (pod: string, wanted: (move: MoveReport) => boolean) => Promise<MoveReport>;
   readonly address: (pod: string) => Address;
-  readonly start: (pod: string) => Promise<TestSession>;
+  /** Kills the owner of a shard, where it still lives, and starts it again on its volume; it owns in another epoch, and no move goes on. */
+  readonly restart: (id: number) => Promise<void>;
+  link: Proxy | null;
   readonly stop: () => Promise<void>;
 };
 
@@ -41,11 +47,17 @@ const all: readonly SlotRange[] = [[slot(0), slot(16383)]];
 export const startMoveWorld = async ({
   readers = [],
   env = {},
+  nodeArguments = [],
+  proxied = false,
 }: {
   readonly readers?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  readonly nodeArguments?: readonly string[];
+  /** The second shard's readers reach it through a link that can be stopped. */
+  readonly proxied?: boolean;
 } = {}): Promise<MoveWorld> => {
   const info = await startTestInfo();
+  const folder = await mkdtemp(join(tmpdir(), "edis-moves-"));
   const processes = new Map<string, ShardProcess>();
   const owners = [firstWriter, secondWriter];
   const assignments = Object.fromEntries(readers.map((pod) => [pod, 1]));
@@ -54,7 +66,8 @@ export const startMoveWorld = async ({
   const start = (pod: string): Promise<TestSession> => {
     const role = owners.includes(pod) ? "writer" : "reader";
     const before = info.sessions.get(pod)?.incarnation;
-    processes.set(pod, startShardProcess({ role, pod, info: info.url, env }));
+    const own = { ...env, EDIS_DATA: join(folder, pod) };
+    processes.set(pod, startShardProcess({ role, pod, info: info.url, env: own, nodeArguments }));
     return info.registered(pod, before);
   };
   const shardAt = (id: number): Shard => {
@@ -66,7 +79,7 @@ export const startMoveWorld = async ({
     };
   };
   const world: MoveWorld = {
-    ...{ info, processes, moves: [] },
+    ...{ info, processes, moves: [], link: null },
     shards: [
       { epoch: 1, slots: all, mapVersion: 1 },
       { epoch: 1, slots: [], mapVersion: 1 },
@@ -105,13 +118,27 @@ export const startMoveWorld = async ({
       return found;
     },
     address: (pod) => addressOf(info, pod),
-    start,
+    restart: async (id) => {
+      const pod = owners[id] ?? "";
+      await processes.get(pod)?.kill();
+      await start(pod);
+      world.moves = [];
+      const shard = world.shards[id];
+      if (shard !== undefined) shard.epoch++;
+      world.publish();
+      await info.reported(pod, ({ serving }) => serving.kind === "owner" && serving.epoch === shard?.epoch);
+    },
     stop: async () => {
       await Promise.all([...processes.values()].map((one) => one.kill()));
-      await info.close();
+      await Promise.all([info.close(), world.link?.close()]);
+      await rm(folder, { recursive: true, force: true });
     },
   };
   await Promise.all([...owners, ...readers].map(start));
+  if (proxied) {
+    world.link = await startProxy(addressOf(info, secondWriter).replication);
+    info.replicationVia(secondWriter, world.link.port);
+  }
   info.publish([], assignments);
   world.publish();
   for (const pod of owners) await info.reported(pod, ({ serving }) => serving.kind === "owner");
@@ -151,10 +178,17 @@ export const connectToBoth = async (world: MoveWorld): Promise<MoveClient> => {
   const clients = await Promise.all(
     [firstWriter, secondWriter].map((pod) => connectToShard(world.address(pod))),
   );
-  const ask = async (key: string, at: (client: ShardClient, id: number) => Promise<Result | undefined>) => {
+  const at = (shard: number): { shard: number; epoch: number } => ({
+    shard,
+    epoch: world.shards[shard]?.epoch ?? 0,
+  });
+  const ask = async (
+    key: string,
+    asked: (client: ShardClient, id: number) => Promise<Result | undefined>,
+  ) => {
     for (;;)
       for (const [id, client] of clients.entries()) {
-        const result = await at(client, id);
+        const result = await asked(client, id);
         if (result?.kind !== "error") return result;
         if (!["not-owner", "try-again"].includes(result.code)) throw new Error(`${key}: ${result.message}`);
       }
@@ -162,14 +196,11 @@ export const connectToBoth = async (world: MoveWorld): Promise<MoveClient> => {
   return {
     clients,
     set: async (key, value) => {
-      await ask(key, async (client, id) => (await client.ask([set(key, value)], { shard: id }))[0]);
+      await ask(key, async (client, id) => (await client.ask([set(key, value)], at(id)))[0]);
     },
     get: async (key) => {
       const read = { kind: "linearizable" } as const;
-      const result = await ask(
-        key,
-        async (client, id) => (await client.ask([get(key, read)], { shard: id }))[0],
-      );
+      const result = await ask(key, async (client, id) => (await client.ask([get(key, read)], at(id)))[0]);
       return textOf(result);
     },
     close: () => {
