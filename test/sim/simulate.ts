@@ -182,13 +182,13 @@ export const scenarioOf = (seed: number, only: Partial<Scenario> = {}): Scenario
   const random = seeded(seed).fork("scenario");
   const writers = random.pick([1, 1, 2]);
   const readers = random.pick([0, 1, 2, 2, 3]) * writers;
-  const chaosMs = random.between(3_000, 10_000);
+  const chaosMs = random.between(1_500, 6_000);
   const cluster = only.cluster ?? clusterFor(random, writers, readers);
   const kinds = possible(cluster);
   return {
     ...{ seed, cluster, operators: random.pick([1, 1, 2]), clients: random.pick([2, 3, 4]) },
-    ...{ thinkMs: random.pick([20, 60, 150]), chaosMs },
-    faults: planFaults(random, { count: 1 + random.below(6), fromMs: 200, toMs: chaosMs * 0.8, kinds }),
+    ...{ thinkMs: random.pick([30, 60, 150]), chaosMs },
+    faults: planFaults(random, { count: 1 + random.below(5), fromMs: 50, toMs: chaosMs * 0.8, kinds }),
     ...only,
   };
 };
