@@ -244,7 +244,14 @@ const slotSizes = v.object({
 // --- Info -> shard ---------------------------------------------------------------------------------------------------
 
 /** To an owner: nobody else is made owner within a lease from when report `seq` was received. */
-const grant = v.object({ kind: v.literal("grant"), seq: count, shard: shardField, epoch: epochField });
+const grant = v.object({
+  kind: v.literal("grant"),
+  seq: count,
+  shard: shardField,
+  epoch: epochField,
+  /** How long that lease is, where it is not the one of the settings. */
+  leaseMs: v.optional(ms),
+});
 
 // --- Reader -> writer, and back (records and entries are arrays, in frames of their own) ----------------------------
 
@@ -288,13 +295,14 @@ const mark = v.object({
   bytes: count,
   seq: v.optional(count, 0),
 });
-/** The reader holds everything up to `version`. `grant`: it obeys nobody else within a lease from when mark `grant` came; 0: none. */
+/** The reader holds everything up to `version`. `grant`: it obeys nobody else within `leaseMs` from when mark `grant` came; 0: none. */
 const ack = v.object({
   kind: v.literal("ack"),
   epoch: epochField,
   version: versionField,
   bytes: count,
   grant: v.optional(count, 0),
+  leaseMs: v.optional(ms, 0),
 });
 
 // --- Owner of the shard that slots go to -> owner of the one they come from, and back (records and entries as above) ---

@@ -46,7 +46,8 @@ export const unready = (
 };
 
 export const healthRoutes = (options: HealthOptions): Routes => {
-  const registry = createRegistry(options);
+  // Made when first asked for: it watches the whole process, and costs who asks for nothing.
+  let made: Registry | null = null;
   return {
     "/livez": () => textPage(200, "ok\n"),
     "/readyz": () => {
@@ -56,11 +57,10 @@ export const healthRoutes = (options: HealthOptions): Routes => {
       });
       return why === null ? textPage(200, "ok\n") : textPage(503, `${why}\n`);
     },
-    "/metrics": async () => ({
-      status: 200,
-      type: registry.contentType,
-      body: await registry.metrics(),
-    }),
+    "/metrics": async () => {
+      const registry = (made ??= createRegistry(options));
+      return { status: 200, type: registry.contentType, body: await registry.metrics() };
+    },
   };
 };
 

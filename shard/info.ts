@@ -8,9 +8,11 @@ import {
   type Register,
   type Report,
   type SlotSizes,
+  type ToShard,
 } from "../core/message.ts";
 import type { PodRef } from "../core/topology.ts";
 import type { Connection, Handlers } from "../net/connection.ts";
+import type { Network } from "../net/network.ts";
 import { stayConnected } from "../net/stayConnected.ts";
 import type { TopologyKeeper } from "./topology.ts";
 
@@ -30,9 +32,13 @@ export type InfoOptions = {
   readonly token: Uint8Array;
   readonly register: Register;
   readonly report: () => Report;
+  /** A report with this number is about to go. */
+  readonly reporting: (seq: number) => void;
+  readonly granted: (grant: Extract<ToShard, { kind: "grant" }>) => void;
   /** Null where there is nothing to say. */
   readonly slotSizes: () => SlotSizes | null;
   readonly topology: TopologyKeeper;
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -46,7 +52,7 @@ const unsentBytesMax = 64 * 1024;
 
 /** While info is away everything else goes on; the session comes back by itself. */
 export const startInfoSession = (options: InfoOptions): InfoSession => {
-  const { urls, clusterId, self, token, register, topology, clock, random, logger } = options;
+  const { urls, clusterId, self, token, register, topology, network, clock, random, logger } = options;
   const ended = new AbortController();
   let connection: Connection | null = null;
   let reportIsDue = false;
@@ -57,7 +63,11 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     reportIsDue = false;
     if (connection === null) return;
     if (connection.unsentBytes() > unsentBytesMax) connection.cut();
-    else connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq: ++reports } }));
+    else {
+      const seq = ++reports;
+      options.reporting(seq);
+      connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq } }));
+    }
   };
 
   const sizes = createTeller(clock, options.slotSizes);
@@ -81,7 +91,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
             if (!topology.offerChange(message.change)) to.cut();
             return;
           case "grant":
-            // Leases are not kept yet.
+            options.granted(message);
             return;
           case "failure":
             logger.warn({ code: message.code, message: message.message }, "info ends the session");
@@ -103,7 +113,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
   const cancel = clock.every(reportEveryMs, report);
   const done = stayConnected({
     ...{ urls: () => urls, cluster: clusterId, role: register.home, self, to: "", token },
-    ...{ clock, logger, signal: ended.signal, backoff, random, opened, failed },
+    ...{ network, clock, logger, signal: ended.signal, backoff, random, opened, failed },
   });
 
   return {

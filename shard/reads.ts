@@ -63,6 +63,11 @@ const read = <To>(
     case "linearizable":
       return onlyReads();
     case "eventual": {
+      if (!reader.isCovered)
+        return refusal(
+          "lagging",
+          "Cannot read here: since it started this reader has not been heard to hold all there is; ask another",
+        );
       const bound = level.lagMsMax ?? lagMsMax;
       const { ms } = lagOf(reader, now.nowMs);
       if (ms > bound)

@@ -11,6 +11,7 @@ import type { Roles } from "./roles.ts";
 type Around = {
   readonly readers: readonly ReaderStatus[];
   readonly moves: readonly MoveReport[];
+  readonly promised: Report["promised"];
   readonly nowMs: number;
 };
 
@@ -18,7 +19,7 @@ type Around = {
 export const reportOf = (
   self: PodRef & { readonly home: Home; readonly leaving: boolean },
   roles: Pick<Roles, "role" | "held">,
-  { readers, nowMs, moves }: Around,
+  { readers, nowMs, moves, promised }: Around,
 ): Report => {
   const { pod, incarnation, home, leaving } = self;
   const role = roles.role();
@@ -31,7 +32,7 @@ export const reportOf = (
     keys: holding?.store.keys() ?? 0,
     bytes: holding?.store.bytes() ?? 0,
     readers: role.kind === "nothing" ? [] : [...readers],
-    ...{ seq: 0, promised: null },
+    ...{ seq: 0, promised },
   };
 };
 
@@ -42,14 +43,14 @@ const placeOf = (holding: Holding | undefined): Report["held"] => {
   return { shard, epoch, version };
 };
 
-const servingOf = (role: Role, { nowMs, moves }: Omit<Around, "readers">): Report["serving"] => {
+const servingOf = (role: Role, { nowMs, moves }: Pick<Around, "nowMs" | "moves">): Report["serving"] => {
   switch (role.kind) {
     case "nothing":
       return { kind: "nothing" };
     case "owner":
       return {
         ...{ kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch },
-        ...{ sync: { seq: 0, members: [] }, frozen: null, moves: [...moves] },
+        ...{ sync: role.tenure.statement(), frozen: role.tenure.frozen(), moves: [...moves] },
       };
     case "reader":
       return readingOf(role.following.reader, nowMs);
@@ -57,7 +58,7 @@ const servingOf = (role: Role, { nowMs, moves }: Omit<Around, "readers">): Repor
 };
 
 const readingOf = <To>(reader: Reader<To>, nowMs: number): Report["serving"] => {
-  const { copy, holding } = reader;
+  const { copy, holding, heardAtMs } = reader;
   const copied = copy?.kind === "entries" ? copy.copied : copy?.kind === "tail" ? copy.total : 0;
   return {
     kind: "reader",
@@ -67,7 +68,7 @@ const readingOf = <To>(reader: Reader<To>, nowMs: number): Report["serving"] => 
     copied,
     copyTotal: copy === null || copy.kind === "asked" ? 0 : copy.total,
     lag: lagOf(reader, nowMs),
-    heardMs: null,
+    heardMs: heardAtMs === null ? null : Math.max(0, Math.round(nowMs - heardAtMs)),
   };
 };
 

@@ -7,8 +7,15 @@ import { slotOf } from "../core/slot.ts";
 
 /** What this process is, for routing. */
 export type Standing =
-  | { readonly kind: "nothing"; readonly informed: boolean }
-  | { readonly kind: "owner"; readonly shard: ShardId; readonly epoch: Epoch; readonly slots: SlotSet }
+  | { readonly kind: "nothing"; readonly informed: boolean; readonly isNext: boolean }
+  | {
+      readonly kind: "owner";
+      readonly shard: ShardId;
+      readonly epoch: Epoch;
+      readonly slots: SlotSet;
+      /** Nobody else owns the shard now. */
+      readonly hasLease: boolean;
+    }
   | {
       readonly kind: "reader";
       readonly shard: ShardId;
@@ -16,6 +23,8 @@ export type Standing =
       /** The slots whose keys it holds are those that the topology says. */
       readonly hasMap: boolean;
       readonly slots: SlotSet;
+      /** The topology names it owner: it is about to be. */
+      readonly isNext: boolean;
     };
 
 /** One byte per slot: 0 where it is not the shard's, 1 where it is, 2 where it is frozen as well. */
@@ -39,6 +48,7 @@ export const route = (
 ): Refusal | null => {
   switch (standing.kind) {
     case "nothing":
+      if (standing.isNext) return frozen;
       return standing.informed
         ? refusal("not-owner", "Cannot answer: this process serves no shard; fetch the topology again")
         : refusal("no-topology", "Cannot answer: this process has not been told what to serve yet; retry");
@@ -47,10 +57,11 @@ export const route = (
       // Eventual and session reads say themselves what they need; everything else is only right in the owner's own epoch.
       if (asked.epoch !== standing.epoch && needsOwner(request)) return staleEpoch(asked.epoch, standing);
       if (standing.slots[slotOf(request.key)] === frozenSlot && needsOwner(request)) return frozen;
-      return ownsKey(standing.slots, request) ? null : otherSlot(standing.shard);
+      if (!ownsKey(standing.slots, request)) return otherSlot(standing.shard);
+      return standing.hasLease || !needsOwner(request) ? null : noLease(standing);
     case "reader":
       if (asked.shard !== standing.shard) return otherShard(asked.shard, standing.shard);
-      if (needsOwner(request)) return notOwner(standing.shard);
+      if (needsOwner(request)) return standing.isNext ? frozen : notOwner(standing.shard);
       if (!standing.complete) return copying(standing.shard);
       if (!standing.hasMap) return otherMap(standing.shard);
       return ownsKey(standing.slots, request) ? null : otherSlot(standing.shard);
@@ -89,6 +100,11 @@ export const frozen: Refusal = refusal(
   "try-again",
   "Cannot answer: the key's slot is changing hands; the same request will do in a moment",
 );
+const noLease = ({ shard, epoch }: { shard: ShardId; epoch: Epoch }): Refusal =>
+  refusal(
+    "no-lease",
+    `Cannot answer: the owner of shard ${shard} in epoch ${epoch} has no lease now, another may own it by now; fetch the topology again and retry`,
+  );
 const staleEpoch = (asked: Epoch, { shard, epoch }: { shard: ShardId; epoch: Epoch }): Refusal =>
   refusal(
     "stale-epoch",

@@ -16,6 +16,8 @@ export type Turn = {
   readonly journal: Journal;
   /** The volume has no room: what would make it fuller is refused. */
   readonly isFull: boolean;
+  /** Fewer readers are in sync than writes need: they are refused. */
+  readonly isShort: boolean;
   /** Hears of every key that is written. */
   readonly watches: Watches;
   readonly usage: Usage;

@@ -6,6 +6,7 @@ import type { Logger } from "../../core/logger.ts";
 import type { Home, Move, PodRef, TopologyIndex } from "../../core/topology.ts";
 import type { Counters } from "../counters.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
+import type { Network } from "../../net/network.ts";
 import { hasMap } from "../holding.ts";
 import type { Batch } from "../log/log.ts";
 import type { Role } from "../role.ts";
@@ -36,11 +37,12 @@ export type MovesOptions = {
   readonly self: PodRef;
   readonly home: Home;
   readonly token: Uint8Array;
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
   readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes">;
-  readonly roles: Pick<Roles, "role" | "execute">;
+  readonly roles: Pick<Roles, "role" | "execute" | "safe">;
   readonly topology: () => TopologyIndex | undefined;
   /** The newest record that survives as much as a moved slot has to: durable here and at all who are in sync. */
   readonly safe: () => Version;
@@ -130,6 +132,7 @@ const started = ({ options, owned }: State, move: Move): readonly Target[] => {
   const to: TargetOptions = {
     ...{ ...options, role: options.home },
     write: (run, done) => writeAs(options, owned, { run, done }),
+    safe: options.roles.safe,
     changed: options.changed,
     received: (bytes) => {
       options.counters.movedInBytes += bytes;

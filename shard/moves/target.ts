@@ -13,6 +13,7 @@ import {
 } from "../../core/message.ts";
 import type { Member, Move, PodRef } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
+import type { Network } from "../../net/network.ts";
 import { stayConnected } from "../../net/stayConnected.ts";
 import { makeRoom } from "../memory.ts";
 import { hostOf } from "../replication/subscriber.ts";
@@ -44,6 +45,7 @@ export type TargetOptions = {
   readonly self: PodRef;
   readonly role: Role;
   readonly token: Uint8Array;
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -197,9 +199,9 @@ const noMemory = "the shard that the slots go to holds as much as it may";
 
 const connect = (state: State): void => {
   const { options, source, ended } = state;
-  const { clusterId, self, role, token, clock, random, logger } = options;
+  const { clusterId, self, role, token, network, clock, random, logger } = options;
   void stayConnected({
-    ...{ cluster: clusterId, role, self, to: source.pod, token, clock, logger, backoff, random },
+    ...{ cluster: clusterId, role, self, to: source.pod, token, network, clock, logger, backoff, random },
     ...{ signal: ended.signal, frameBytesMax },
     urls: () => [`ws://${hostOf(source)}:${source.address.replication}`],
     opened: (connection, { incarnation }) => {

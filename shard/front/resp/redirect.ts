@@ -6,7 +6,7 @@ import { frozenSlot, type SlotSet, type Standing } from "../../route.ts";
 export type Place = {
   readonly standing: Standing;
   readonly index: TopologyIndex | undefined;
-  /** How far a reader is behind, asked only where it matters. */
+  /** How old at most what is held here is, asked only where it matters. */
   readonly lag: () => { readonly ms: number; readonly msMax: number };
 };
 
@@ -20,18 +20,26 @@ export const redirect = (place: Place, slot: number, isReadOnly: boolean): strin
     case "nothing":
       return moved(place, slot);
     case "owner":
-      if (standing.slots[slot] === frozenSlot && !isReadOnly) return changingHands;
-      return standing.slots[slot] === 0 ? moved(place, slot) : null;
+      if (standing.slots[slot] === 0) return moved(place, slot);
+      if (isReadOnly) return tooOld(place) ? masterDown : null;
+      if (standing.slots[slot] === frozenSlot) return changingHands;
+      return standing.hasLease ? null : noLease;
     case "reader": {
       // The owner has every slot as the topology says.
       if (!isReadOnly || standing.slots[slot] === 0 || !standing.hasMap) return moved(place, slot);
       if (!standing.complete) return "LOADING Redis is loading the dataset in memory";
-      const { ms, msMax } = place.lag();
-      return ms > msMax
-        ? "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
-        : null;
+      return tooOld(place) ? masterDown : null;
     }
   }
+};
+
+/** What clients of Redis Cluster know as a passing state in which nobody serves: they try again. */
+const noLease = "CLUSTERDOWN The owner of the slot has no lease now: another may own it by now";
+const masterDown = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+
+const tooOld = ({ lag }: Place): boolean => {
+  const { ms, msMax } = lag();
+  return ms > msMax;
 };
 
 /** What is served here without further questions, where a slot's byte is 1; nothing of another slot. */
@@ -43,7 +51,7 @@ export const plainOf = (standing: Standing, lag: Place["lag"], isReadonly: boole
     case "nothing":
       return nothingPlain;
     case "owner":
-      return { slots: standing.slots, reads: true, writes: true };
+      return standing.hasLease ? { slots: standing.slots, reads: true, writes: true } : nothingPlain;
     case "reader": {
       if (!isReadonly || !standing.complete || !standing.hasMap) return nothingPlain;
       const { ms, msMax } = lag();
@@ -60,7 +68,7 @@ const moved = ({ index, standing }: Place, slot: number): string => {
   const owner = shard === undefined ? undefined : index.ownerOf(shard.id);
   if (owner === undefined) return "CLUSTERDOWN Hash slot not served";
   // The topology names this very process, which does not own yet, or not any more: it will be settled in a moment.
-  if (standing.kind === "owner" && standing.shard === shard?.id) return changingHands;
+  if (standing.kind === "owner" ? standing.shard === shard?.id : standing.isNext) return changingHands;
   const { host, resp } = owner.address;
   return `MOVED ${slot} ${host}:${resp}`;
 };

@@ -269,7 +269,7 @@ const hotOf = (state: State, turn: Turn): Hot => {
   hot.ahead.count = 0;
   hot.slots = slots;
   hot.reads = reads;
-  hot.writes = writes && !turn.isFull;
+  hot.writes = writes && !turn.isFull && !turn.isShort;
   return hot;
 };
 

@@ -21,7 +21,7 @@ const createEnd = (id: number): End => {
   const journal = createJournal();
   holding.epoch = epoch(id + 1);
   const turn: Turn = {
-    ...{ holding, journal, epoch: holding.epoch, wallMs: 0, isFull: false },
+    ...{ holding, journal, epoch: holding.epoch, wallMs: 0, isFull: false, isShort: false },
     ...{ watches: new Map(), usage: unlimited(), evicted: 0 },
   };
   return { holding, journal, turn };
