@@ -47,7 +47,12 @@ export type FaultKind = (typeof faultKinds)[number];
 
 export const planFaults = (
   random: Seeded,
-  { count, fromMs, toMs, kinds }: { count: number; fromMs: number; toMs: number; kinds: readonly FaultKind[] },
+  {
+    count,
+    fromMs,
+    toMs,
+    kinds,
+  }: { count: number; fromMs: number; toMs: number; kinds: readonly FaultKind[] },
 ): readonly Fault[] =>
   Array.from({ length: count }, () => ({
     kind: random.pick(kinds),
@@ -106,7 +111,9 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
     case "kill":
       return any === null ? null : kill(world, any, { forMs, isHeard: true });
     case "killOwner":
-      return owner === null ? null : kill(world, owner, { forMs: random.chance(0.5) ? forMs : 50, isHeard: true });
+      return owner === null
+        ? null
+        : kill(world, owner, { forMs: random.chance(0.5) ? forMs : 50, isHeard: true });
     case "killAll":
       for (const pod of pods) kill(world, pod, { forMs: random.between(50, 1_000), isHeard: true });
       return { what: "every pod", mend: nothing };
@@ -137,7 +144,16 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
     case "cutOff": {
       const name = random.pick(owner !== null && random.chance(0.6) ? [owner.name] : namesOf(world));
       const others = namesOf(world).filter((other) => other !== name && random.chance(0.8));
-      return cutPairs(world, others.flatMap((other) => [[name, other], [other, name]] as const));
+      return cutPairs(
+        world,
+        others.flatMap(
+          (other) =>
+            [
+              [name, other],
+              [other, name],
+            ] as const,
+        ),
+      );
     }
     case "cutGroups": {
       const side = new Map([...namesOf(world), apiName].map((name) => [name, random.chance(0.5)]));
@@ -178,7 +194,12 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       if (operator === null) return null;
       endOperator(world, operator);
       restartOperator(world, operator, Math.min(forMs, 2_000));
-      return { what: operator.name, mend: () => { if (operator.running === null) startOperatorOf(world, operator); } };
+      return {
+        what: operator.name,
+        mend: () => {
+          if (operator.running === null) startOperatorOf(world, operator);
+        },
+      };
     }
     case "evict":
       if (any === null) return null;
@@ -193,7 +214,12 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
     case "scaleWriters":
       return want(world, { writers: 1 + random.below(3) });
     case "cutOperatorFromApi":
-      return operator === null ? null : cutPairs(world, [[operator.name, apiName], [apiName, operator.name]]);
+      return operator === null
+        ? null
+        : cutPairs(world, [
+            [operator.name, apiName],
+            [apiName, operator.name],
+          ]);
   }
 };
 
@@ -211,11 +237,20 @@ const isOwner = (world: World, { name }: SimPod): boolean => {
   return stored !== undefined && JSON.stringify(stored[1]).includes(`"owner":{"pod":"${name}"`);
 };
 
-const kill = (world: World, pod: SimPod, { forMs, isHeard }: { forMs: number; isHeard: boolean }): Carried => {
+const kill = (
+  world: World,
+  pod: SimPod,
+  { forMs, isHeard }: { forMs: number; isHeard: boolean },
+): Carried => {
   endPod(world, pod, { isHeard });
   world.changed();
   startLater(world, pod, forMs);
-  return { what: pod.name, mend: () => { startLater(world, pod, 1); } };
+  return {
+    what: pod.name,
+    mend: () => {
+      startLater(world, pod, 1);
+    },
+  };
 };
 
 const losePower = (pod: SimPod, random: Seeded): void => {
@@ -226,19 +261,34 @@ const losePower = (pod: SimPod, random: Seeded): void => {
 
 const stop = (world: World, process: NonNullable<SimPod["running"]>["process"]): Carried => {
   pause(world, process);
-  return { what: process.name, mend: () => { goOn(world, process); } };
+  return {
+    what: process.name,
+    mend: () => {
+      goOn(world, process);
+    },
+  };
 };
 
 const namesOf = (world: World): readonly string[] => [...world.pods.keys(), ...world.operators.keys()];
 
 type Pair = readonly [from: string, to: string];
-const pairsOf = (random: Seeded, names: readonly string[], count: number, bothWays: boolean): readonly Pair[] =>
+const pairsOf = (
+  random: Seeded,
+  names: readonly string[],
+  count: number,
+  bothWays: boolean,
+): readonly Pair[] =>
   Array.from({ length: count }).flatMap((): readonly Pair[] => {
     const a = random.pick(names);
     const others = names.filter((name) => name !== a);
     if (others.length === 0) return [];
     const b = random.pick(others);
-    return bothWays ? [[a, b], [b, a]] : [[a, b]];
+    return bothWays
+      ? [
+          [a, b],
+          [b, a],
+        ]
+      : [[a, b]];
   });
 
 const cutPairs = (world: World, pairs: readonly Pair[]): Carried | null => {

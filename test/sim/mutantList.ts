@@ -26,7 +26,11 @@ export const mutants: readonly Mutant[] = [
   {
     ...{ name: "no-lease", rule: "2: checked at admission and at the answer", runs: 400 },
     patches: [
-      { file: "shard/lease.ts", from: `return Math.max(info, least);`, to: `return least === -1 ? info : Infinity;` },
+      {
+        file: "shard/lease.ts",
+        from: `return Math.max(info, least);`,
+        to: `return least === -1 ? info : Infinity;`,
+      },
     ],
   },
   {
@@ -44,21 +48,31 @@ export const mutants: readonly Mutant[] = [
       },
     ],
   },
-  one("lease-over-former-set", "2: over the present S(owner)", {
-    file: "shard/lease.ts",
-    from: `members.get(pod) ?? -Infinity`,
-    to: `members.get(pod) ?? Infinity`,
-  }, 2_000),
+  one(
+    "lease-over-former-set",
+    "2: over the present S(owner)",
+    {
+      file: "shard/lease.ts",
+      from: `members.get(pod) ?? -Infinity`,
+      to: `members.get(pod) ?? Infinity`,
+    },
+    2_000,
+  ),
   one("shrinks-before-recorded", "4: to shrink, first the record", {
     file: "shard/inSync.ts",
     from: `for (const [pod] of leaving) members.set(pod, { leftOutAt: inSync.seq });`,
     to: `for (const [pod] of leaving) members.delete(pod);`,
   }),
-  one("counts-before-first-record", "5: a follower enters S when it holds the epoch's first record", {
-    file: "shard/inSync.ts",
-    from: `  acked >= begins &&\n`,
-    to: ``,
-  }, 2_000),
+  one(
+    "counts-before-first-record",
+    "5: a follower enters S when it holds the epoch's first record",
+    {
+      file: "shard/inSync.ts",
+      from: `  acked >= begins &&\n`,
+      to: ``,
+    },
+    2_000,
+  ),
   {
     ...{ name: "obeys-a-lower-epoch", rule: "8: a lower epoch is refused", runs: 1_000 },
     patches: [
@@ -67,7 +81,11 @@ export const mutants: readonly Mutant[] = [
         from: `promises.kept(shard) !== epoch || promises.floor(shard) !== epoch ? null : wanted`,
         to: `null === wanted ? null : wanted`,
       },
-      { file: "shard/roles.ts", from: `  if (epoch <= reader.floor) return;\n`, to: `  if (epoch > -1) return;\n` },
+      {
+        file: "shard/roles.ts",
+        from: `  if (epoch <= reader.floor) return;\n`,
+        to: `  if (epoch > -1) return;\n`,
+      },
       {
         file: "shard/role.ts",
         from: `promises.kept(shard) !== epoch || promises.floor(shard) !== epoch) return;`,
@@ -80,16 +98,26 @@ export const mutants: readonly Mutant[] = [
     from: `floorOf(named).epoch > role.writer.epoch) return false;`,
     to: `named.id < 0) return false;`,
   }),
-  one("promises-before-it-is-kept", "8: a promise is kept on the volume before it is said", {
-    file: "shard/promise.ts",
-    from: `      wanted.set(shard, epoch);\n      keep();`,
-    to: `      wanted.set(shard, epoch);\n      kept.set(shard, epoch);\n      changed();`,
-  }, 2_000),
-  one("no-boot-silence", "9: boot silence", {
-    file: "shard/promise.ts",
-    from: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs + leaseMs)`,
-    to: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs)`,
-  }, 2_000),
+  one(
+    "promises-before-it-is-kept",
+    "8: a promise is kept on the volume before it is said",
+    {
+      file: "shard/promise.ts",
+      from: `      wanted.set(shard, epoch);\n      keep();`,
+      to: `      wanted.set(shard, epoch);\n      kept.set(shard, epoch);\n      changed();`,
+    },
+    2_000,
+  ),
+  one(
+    "no-boot-silence",
+    "9: boot silence",
+    {
+      file: "shard/promise.ts",
+      from: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs + leaseMs)`,
+      to: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs)`,
+    },
+    2_000,
+  ),
   one("restart-in-the-same-epoch", "11: each start of an owner's process needs a new epoch", {
     file: "shard/duty.ts",
     from: `a.pod === b.pod && a.incarnation === b.incarnation;`,

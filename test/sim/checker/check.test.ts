@@ -58,24 +58,56 @@ test("a write of unknown outcome may have happened, later, or not at all; not tw
 });
 
 test("what failed was not carried out", (t) => {
-  t.is(kinds([op("set", [1, 2], { value: "a", outcome: "fail" }), op("get", [3, 4], { result: "a" })]).length, 2);
+  t.is(
+    kinds([op("set", [1, 2], { value: "a", outcome: "fail" }), op("get", [3, 4], { result: "a" })]).length,
+    2,
+  );
 });
 
 test("the outcome of compare-and-set and delete is compared with the state", (t) => {
   const set = op("set", [1, 2], { value: "a" });
-  t.deepEqual(kinds([set, op("cas", [3, 4], { expect: "a", value: "b", result: "true" }), op("get", [5, 6], { result: "b" })]), []);
-  t.true(kinds([set, op("cas", [3, 4], { expect: "x", value: "b", result: "true" }), op("get", [5, 6], { result: "b" })]).includes("not linearizable"));
+  t.deepEqual(
+    kinds([
+      set,
+      op("cas", [3, 4], { expect: "a", value: "b", result: "true" }),
+      op("get", [5, 6], { result: "b" }),
+    ]),
+    [],
+  );
+  t.true(
+    kinds([
+      set,
+      op("cas", [3, 4], { expect: "x", value: "b", result: "true" }),
+      op("get", [5, 6], { result: "b" }),
+    ]).includes("not linearizable"),
+  );
   t.deepEqual(kinds([set, op("del", [3, 4], { result: "true" }), op("get", [5, 6], { result: null })]), []);
-  t.true(kinds([set, op("del", [3, 4], { result: "false" }), op("get", [5, 6], { result: null })]).includes("not linearizable"));
+  t.true(
+    kinds([set, op("del", [3, 4], { result: "false" }), op("get", [5, 6], { result: null })]).includes(
+      "not linearizable",
+    ),
+  );
 });
 
 test("an acknowledged write that is not there at the end is found, one that was overwritten is not missed", (t) => {
   const end = (result: string | null): Operation => op("get", [90, 91], { result });
   t.is(checkLedger([op("set", [1, 2], { value: "a" }), end(null)]).length, 1);
-  t.is(checkLedger([op("set", [1, 2], { value: "a" }), op("set", [3, 4], { value: "b" }), end("a")]).length, 1);
-  t.deepEqual(checkLedger([op("set", [1, 2], { value: "a" }), op("set", [3, 4], { value: "b" }), end("b")]), []);
-  t.deepEqual(checkLedger([op("set", [1, 5], { value: "a" }), op("set", [3, 4], { value: "b" }), end("a")]), []);
-  t.deepEqual(checkLedger([op("set", [1, 2], { value: "a" }), op("del", [3, 4], { outcome: "unknown" }), end(null)]), []);
+  t.is(
+    checkLedger([op("set", [1, 2], { value: "a" }), op("set", [3, 4], { value: "b" }), end("a")]).length,
+    1,
+  );
+  t.deepEqual(
+    checkLedger([op("set", [1, 2], { value: "a" }), op("set", [3, 4], { value: "b" }), end("b")]),
+    [],
+  );
+  t.deepEqual(
+    checkLedger([op("set", [1, 5], { value: "a" }), op("set", [3, 4], { value: "b" }), end("a")]),
+    [],
+  );
+  t.deepEqual(
+    checkLedger([op("set", [1, 2], { value: "a" }), op("del", [3, 4], { outcome: "unknown" }), end(null)]),
+    [],
+  );
 });
 
 test("a counter lies between what was acknowledged and what may have been carried out", (t) => {

@@ -19,10 +19,18 @@ export const checkSessions = (history: History): readonly Violation[] => {
       if (one.outcome !== "ok") continue;
       if (one.op === "get" && one.level !== "eventual") {
         if (seen !== null && isBefore(one, seen))
-          violations.push({ kind: "session went back", key: one.key, what: `${inWords(one)} after ${inWords(seen)}` });
+          violations.push({
+            kind: "session went back",
+            key: one.key,
+            what: `${inWords(one)} after ${inWords(seen)}`,
+          });
         const made = writers.get(`${one.key} ${one.result ?? ""}`);
         if (shown !== null && made !== undefined && made.outcome === "ok" && made.completeNs < shown.invokeNs)
-          violations.push({ kind: "session went back", key: one.key, what: `${inWords(one)}, which is older than ${inWords(shown)}` });
+          violations.push({
+            kind: "session went back",
+            key: one.key,
+            what: `${inWords(one)}, which is older than ${inWords(shown)}`,
+          });
         if (made !== undefined && made.outcome === "ok") shown = later(shown, made);
       }
       if (one.op === "set" || (one.op === "cas" && one.result === "true")) shown = later(shown, one);
