@@ -148,4 +148,74 @@ export const mutants: readonly Mutant[] = [
     from: `if (!isAfter(level, reader.holding)) return`,
     to: `if (level.version >= 0) return`,
   }),
+  {
+    ...{
+      name: "records-before-the-owner-counts",
+      rule: "4: S(API) is part of S(owner), when it grows",
+      runs: 400,
+    },
+    patches: [
+      {
+        file: "operator/plan/sync.ts",
+        from: `{ report: { serving } }: Session`,
+        to: `{ report: { serving, readers } }: Session`,
+      },
+      {
+        file: "operator/plan/sync.ts",
+        from: `inSync: [...new Set(members)].sort()`,
+        to: `inSync: [...new Set([...members, ...readers.map(({ pod }) => pod)])].sort()`,
+      },
+    ],
+  },
+  one("keeps-the-set-over-a-new-epoch", "5: a new epoch starts with nobody in sync", {
+    file: "operator/plan/ownerPlan.ts",
+    from: `...{ inSync: [], syncSeq: 0, phase: { kind: "stable" } },`,
+    to: `...{ inSync: shard.inSync.filter((pod) => pod !== owner.pod), syncSeq: 0, phase: { kind: "stable" } },`,
+  }),
+  one(
+    "grants-without-the-lease",
+    "6: info grants only while its operator holds the Lease",
+    { file: "operator/info/grants.ts", from: `if (!mayGrant()) return null;`, to: `` },
+    2_000,
+  ),
+  one(
+    "forgets-what-its-predecessor-granted",
+    "6: a new leader waits for the grants of its predecessor",
+    {
+      file: "operator/plan/failover.ts",
+      from: `const infosMs = rules.leaseMs - Math.min(memory.grantMs, leadingMs);`,
+      to: `const infosMs = rules.leaseMs - memory.grantMs - 0 * leadingMs;`,
+    },
+    2_000,
+  ),
+  one(
+    "grants-what-a-write-is-about-to-end",
+    "7: nothing is granted from before the write on",
+    {
+      file: "operator/info/grants.ts",
+      from: `|| held.has(serving.shard)) return null;`,
+      to: `) return null;`,
+    },
+    2_000,
+  ),
+  one("grants-to-whoever-says-so", "7: granted for owner, epoch and phase as read", {
+    file: "operator/info/grants.ts",
+    from: `if (shard?.epoch !== serving.epoch || shard.phase.kind === "fencing") return null;`,
+    to: `if (shard === undefined) return null;`,
+  }),
+  one("promotes-without-waiting", "10c: an owner's lease is waited for", {
+    file: "operator/plan/failover.ts",
+    from: `const leftMs = steppedDown ? 0 : leaseLeftMs(shard, promotion, promised);`,
+    to: `const leftMs = 0 * leaseLeftMs(shard, promotion, promised);`,
+  }),
+  one("promotes-whoever-holds-something", "10d: only members of S are promoted", {
+    file: "operator/plan/ownerPlan.ts",
+    from: `  inSync.flatMap((pod) => (pod === owner?.pod ? [] : (sessions.get(pod) ?? [])));`,
+    to: `  [...sessions.values()].filter(({ pod, report }) => inSync.length > 0 && pod !== owner?.pod && report.promised !== null);`,
+  }),
+  one("hands-over-before-all-is-there", "13: committed once all is durable at both", {
+    file: "shard/tenure.ts",
+    from: `if (to?.incarnation !== freeze.to.incarnation || to.acked < version) return null;`,
+    to: `if (to?.incarnation !== freeze.to.incarnation) return null;`,
+  }),
 ];

@@ -78,7 +78,7 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
   const result = checkHistory(clients.history, {
     ...{ keepsAcknowledged: acks === "inSync" || scenario.faults.every(({ kind }) => keepsTail.has(kind)) },
     ...{
-      okMin: 10,
+      okMin: 5,
       faults: faults.done.length === 0 ? ["none was possible"] : faults.done,
       slotsMoved: false,
     },
@@ -206,13 +206,27 @@ export const scenarioOf = (seed: number, only: Partial<Scenario> = {}): Scenario
   const readers = random.pick([0, 1, 2, 2, 3]) * writers;
   const chaosMs = random.between(1_500, 6_000);
   const cluster = only.cluster ?? clusterFor(random, writers, readers);
-  const kinds = possible(cluster);
   return {
     ...{ seed, cluster, operators: random.pick([1, 1, 2]), clients: random.pick([2, 3, 4]) },
     ...{ thinkMs: random.pick([30, 60, 150]), chaosMs },
-    faults: planFaults(random, { count: 1 + random.below(5), fromMs: 50, toMs: chaosMs * 0.8, kinds }),
+    faults: withWipe(
+      planFaults(random, { count: 1 + random.below(5), fromMs: 50, toMs: chaosMs * 0.8, kinds: possible }),
+      { cluster, random },
+    ),
     ...only,
   };
+};
+
+/** One volume may be lost where every acknowledged write is on two; not two of them. */
+const withWipe = (
+  faults: readonly Fault[],
+  { cluster, random }: { readonly cluster: ShardCluster; readonly random: Seeded },
+): readonly Fault[] => {
+  const { acks, minInSync } = cluster.spec.durability;
+  if (acks !== "inSync" || minInSync === 0 || !random.chance(0.15)) return faults;
+  // Readers that go take their volumes along.
+  const others = faults.filter(({ kind }) => kind !== "scaleReaders");
+  return [...others, { kind: "wipe", atMs: random.between(50, 1_500), forMs: random.between(50, 2_000) }];
 };
 
 const clusterFor = (random: Seeded, writers: number, readers: number): ShardCluster => {
@@ -230,8 +244,8 @@ const clusterFor = (random: Seeded, writers: number, readers: number): ShardClus
   };
 };
 
-/** Data of which every copy is lost is lost: what may do that to acknowledged writes is left out where it can. */
-const possible = (_cluster: ShardCluster): readonly FaultKind[] => [
+/** What may happen to any cluster, without its data being lost. */
+const possible: readonly FaultKind[] = [
   "kill",
   "killOwner",
   "killOwner",

@@ -2,9 +2,13 @@ import { inWords, type History, type Operation, type Violation } from "./history
 
 /**
  * Whether what one session saw never went back: a session read shows what the session wrote or read before, or something
- * newer. By the place (epoch, version) of answers for one key, and by values that are written once.
+ * newer. By the place (epoch, version) of answers for one key; `byValue`: and by values that are written once, where no
+ * acknowledged write may be lost.
  */
-export const checkSessions = (history: History): readonly Violation[] => {
+export const checkSessions = (
+  history: History,
+  { byValue }: { readonly byValue: boolean },
+): readonly Violation[] => {
   const violations: Violation[] = [];
   const sessions = Map.groupBy(history, ({ process, key }) => `${process} ${key}`);
   const writers = new Map(
