@@ -173,7 +173,7 @@ const incarnationOf = (world: World, pod: string): string => `${pod}#${world.pod
 
 const unready = (world: World, name: string): string | null => {
   const running = world.pods.get(name)?.running ?? null;
-  if (running?.shard == null) return "does not run";
+  if ((running?.shard ?? null) === null || running === null) return "does not run";
   const page = world.network.routes(running.process)?.["/readyz"]?.(new URLSearchParams());
   if (page === undefined || page instanceof Promise) return "has no page";
   return page.status === 200 ? null : page.body.trim();

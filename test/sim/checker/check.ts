@@ -43,7 +43,11 @@ export const checkHistory = (history: History, promised: Promised): Result => {
     violations.push(...found.violations);
     ({ undecided } = found);
   }
-  violations.push(...checkSessions(promised.slotsMoved ? history.map(withoutPlace) : history));
+  violations.push(
+    ...checkSessions(promised.slotsMoved ? history.map(withoutPlace) : history, {
+      byValue: promised.keepsAcknowledged,
+    }),
+  );
   return { violations, ok, unknown: count("unknown"), failed: count("fail"), undecided };
 };
 

@@ -29,13 +29,13 @@ export const checkSessions = (
             what: `${inWords(one)} after ${inWords(seen)}`,
           });
         const made = writers.get(`${one.key} ${one.result ?? ""}`);
-        if (shown !== null && made !== undefined && made.outcome === "ok" && made.completeNs < shown.invokeNs)
+        if (byValue && shown !== null && made?.outcome === "ok" && made.completeNs < shown.invokeNs)
           violations.push({
             kind: "session went back",
             key: one.key,
             what: `${inWords(one)}, which is older than ${inWords(shown)}`,
           });
-        if (made !== undefined && made.outcome === "ok") shown = later(shown, made);
+        if (made?.outcome === "ok") shown = later(shown, made);
       }
       if (one.op === "set" || (one.op === "cas" && one.result === "true")) shown = later(shown, one);
       if (seen === null || isBefore(seen, one)) seen = one;
