@@ -223,7 +223,7 @@ const withWipe = (
   { cluster, random }: { readonly cluster: ShardCluster; readonly random: Seeded },
 ): readonly Fault[] => {
   const { acks, minInSync } = cluster.spec.durability;
-  if (acks !== "inSync" || minInSync === 0 || !random.chance(0.15)) return faults;
+  if (acks !== "inSync" || minInSync === 0 || !random.chance(0.3)) return faults;
   // Readers that go take their volumes along.
   const others = faults.filter(({ kind }) => kind !== "scaleReaders");
   return [...others, { kind: "wipe", atMs: random.between(50, 1_500), forMs: random.between(50, 2_000) }];
