@@ -74,12 +74,12 @@ const awayOf = ({ cluster: { spec }, pods }: Observed): ReadonlySet<string> =>
       .map(({ name }) => name),
   );
 
-/** A reader that owns a shard, or is about to, stays until that is handed over. */
+/** A reader that owns a shard, or is about to, stays until that is handed over; one in sync until its owner has left it out. */
 const readersNeeded = (wanted: number, shards: readonly Shard[]): number => {
   let needed = wanted;
-  for (const { owner, phase } of shards) {
-    for (const ref of [owner, phase.kind === "handover" ? phase.to : null]) {
-      if (ref !== null && isReaderPod(ref.pod)) needed = Math.max(needed, ordinalOf(ref.pod) + 1);
+  for (const { owner, phase, inSync } of shards) {
+    for (const pod of [owner?.pod, phase.kind === "handover" ? phase.to.pod : undefined, ...inSync]) {
+      if (pod !== undefined && isReaderPod(pod)) needed = Math.max(needed, ordinalOf(pod) + 1);
     }
   }
   return needed;

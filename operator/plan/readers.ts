@@ -1,8 +1,9 @@
 import { check } from "../../core/check.ts";
 import type { ShardId } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
-import { isReaderPod, ordinalOf, readerPod, writerPod } from "../shardCluster.ts";
+import { ordinalOf, readerPod, writerPod } from "../shardCluster.ts";
 import type { Assignment, Pod, Session } from "./model.ts";
+import { isRef, ownsIn } from "./ownerPlan.ts";
 import { ownsSlots } from "./slots.ts";
 
 /** Shards looked at for one reader, and readers looked at for one exchange: bounds the work at 1,000 shards. */
@@ -22,10 +23,10 @@ export type ReadersInput = {
  * Which reader replicates which shard. Readers stay where they are; new ones go where the fewest are, off the owner's
  * node and that of its other readers, then off its zone, where there is a choice; and as many are moved as it takes for no
  * shard to have two readers more than another. Shards without slots have nothing to replicate and get none. One that owns a
- * shard, or is about to, stays with it. In order of the readers' ordinals.
+ * shard, or may be about to, stays with it. In order of the readers' ordinals.
  */
 export const planReaders = (input: ReadersInput): readonly Assignment[] => {
-  const pinned = ownersAmong(input.shards);
+  const pinned = neededWhere(input);
   const isPlace = (shard: Shard): boolean => ownsSlots(shard) || pinned.has(shard.owner?.pod ?? "");
   const spots = input.shards.filter(isPlace).map((shard): Spot => {
     const owner = shard.owner?.pod ?? writerPod(input.name, shard.id);
@@ -53,12 +54,22 @@ export const planReaders = (input: ReadersInput): readonly Assignment[] => {
   return sameAssignments(assignments, input.assignments) ? input.assignments : assignments;
 };
 
-/** Readers that own a shard, or that one is handed over to. */
-const ownersAmong = (shards: readonly Shard[]): ReadonlySet<string> =>
+/**
+ * Pods that own a shard, or that one is handed over to; and those in sync with an owner that does not serve now, as one of them
+ * is to take its place.
+ */
+const neededWhere = ({ shards, sessions }: ReadersInput): ReadonlySet<string> =>
   new Set(
-    shards
-      .flatMap(({ owner, phase }) => [owner?.pod ?? "", phase.kind === "handover" ? phase.to.pod : ""])
-      .filter(isReaderPod),
+    shards.flatMap((shard) => {
+      const { owner, phase, inSync } = shard;
+      const session = owner === null ? undefined : sessions.get(owner.pod);
+      const isServed = session !== undefined && isRef(owner, session) && ownsIn(session, shard);
+      return [
+        ...(owner === null ? [] : [owner.pod]),
+        ...(phase.kind === "handover" ? [phase.to.pod] : []),
+        ...(isServed && phase.kind === "stable" ? [] : inSync),
+      ];
+    }),
   );
 
 type Place = { readonly node: string; readonly zone: string };

@@ -1,5 +1,6 @@
 import { apiName } from "./world/api.ts";
 import type { Seeded } from "./world/seeded.ts";
+import type { Process } from "./world/timeline.ts";
 import {
   endOperator,
   endPod,
@@ -47,7 +48,12 @@ export type FaultKind = (typeof faultKinds)[number];
 
 export const planFaults = (
   random: Seeded,
-  { count, fromMs, toMs, kinds }: { count: number; fromMs: number; toMs: number; kinds: readonly FaultKind[] },
+  {
+    count,
+    fromMs,
+    toMs,
+    kinds,
+  }: { count: number; fromMs: number; toMs: number; kinds: readonly FaultKind[] },
 ): readonly Fault[] =>
   Array.from({ length: count }, () => ({
     kind: random.pick(kinds),
@@ -106,7 +112,9 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
     case "kill":
       return any === null ? null : kill(world, any, { forMs, isHeard: true });
     case "killOwner":
-      return owner === null ? null : kill(world, owner, { forMs: random.chance(0.5) ? forMs : 50, isHeard: true });
+      return owner === null
+        ? null
+        : kill(world, owner, { forMs: random.chance(0.5) ? forMs : 50, isHeard: true });
     case "killAll":
       for (const pod of pods) kill(world, pod, { forMs: random.between(50, 1_000), isHeard: true });
       return { what: "every pod", mend: nothing };
@@ -125,19 +133,19 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       any.volume = newVolume();
       return kill(world, any, { forMs, isHeard: true });
     case "pause":
-      return any?.running == null ? null : stop(world, any.running.process);
+      return stop(world, any?.running?.process);
     case "pauseOwner":
-      return owner?.running == null ? null : stop(world, owner.running.process);
+      return stop(world, owner?.running?.process);
     case "pauseOperator":
-      return operator?.running == null ? null : stop(world, operator.running.process);
+      return stop(world, operator?.running?.process);
     case "cut":
-      return cutPairs(world, pairsOf(random, namesOf(world), 1, true));
+      return cutPairs(world, anyPair(random, namesOf(world), true));
     case "cutOneWay":
-      return cutPairs(world, pairsOf(random, namesOf(world), 1, false));
+      return cutPairs(world, anyPair(random, namesOf(world), false));
     case "cutOff": {
       const name = random.pick(owner !== null && random.chance(0.6) ? [owner.name] : namesOf(world));
       const others = namesOf(world).filter((other) => other !== name && random.chance(0.8));
-      return cutPairs(world, others.flatMap((other) => [[name, other], [other, name]] as const));
+      return cutPairs(world, cutBetween(name, others));
     }
     case "cutGroups": {
       const side = new Map([...namesOf(world), apiName].map((name) => [name, random.chance(0.5)]));
@@ -178,7 +186,12 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       if (operator === null) return null;
       endOperator(world, operator);
       restartOperator(world, operator, Math.min(forMs, 2_000));
-      return { what: operator.name, mend: () => { if (operator.running === null) startOperatorOf(world, operator); } };
+      return {
+        what: operator.name,
+        mend: () => {
+          if (operator.running === null) startOperatorOf(world, operator);
+        },
+      };
     }
     case "evict":
       if (any === null) return null;
@@ -193,7 +206,12 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
     case "scaleWriters":
       return want(world, { writers: 1 + random.below(3) });
     case "cutOperatorFromApi":
-      return operator === null ? null : cutPairs(world, [[operator.name, apiName], [apiName, operator.name]]);
+      return operator === null
+        ? null
+        : cutPairs(world, [
+            [operator.name, apiName],
+            [apiName, operator.name],
+          ]);
   }
 };
 
@@ -211,11 +229,20 @@ const isOwner = (world: World, { name }: SimPod): boolean => {
   return stored !== undefined && JSON.stringify(stored[1]).includes(`"owner":{"pod":"${name}"`);
 };
 
-const kill = (world: World, pod: SimPod, { forMs, isHeard }: { forMs: number; isHeard: boolean }): Carried => {
+const kill = (
+  world: World,
+  pod: SimPod,
+  { forMs, isHeard }: { forMs: number; isHeard: boolean },
+): Carried => {
   endPod(world, pod, { isHeard });
   world.changed();
   startLater(world, pod, forMs);
-  return { what: pod.name, mend: () => { startLater(world, pod, 1); } };
+  return {
+    what: pod.name,
+    mend: () => {
+      startLater(world, pod, 1);
+    },
+  };
 };
 
 const losePower = (pod: SimPod, random: Seeded): void => {
@@ -224,22 +251,34 @@ const losePower = (pod: SimPod, random: Seeded): void => {
   pod.volume.disk.capacity = capacity;
 };
 
-const stop = (world: World, process: NonNullable<SimPod["running"]>["process"]): Carried => {
+const stop = (world: World, process: Process | undefined): Carried | null => {
+  if (process === undefined) return null;
   pause(world, process);
-  return { what: process.name, mend: () => { goOn(world, process); } };
+  return {
+    what: process.name,
+    mend: () => {
+      goOn(world, process);
+    },
+  };
 };
 
 const namesOf = (world: World): readonly string[] => [...world.pods.keys(), ...world.operators.keys()];
 
 type Pair = readonly [from: string, to: string];
-const pairsOf = (random: Seeded, names: readonly string[], count: number, bothWays: boolean): readonly Pair[] =>
-  Array.from({ length: count }).flatMap((): readonly Pair[] => {
-    const a = random.pick(names);
-    const others = names.filter((name) => name !== a);
-    if (others.length === 0) return [];
-    const b = random.pick(others);
-    return bothWays ? [[a, b], [b, a]] : [[a, b]];
-  });
+const cutBetween = (name: string, others: readonly string[]): readonly Pair[] =>
+  others.flatMap((other): readonly Pair[] => [
+    [name, other],
+    [other, name],
+  ]);
+
+/** One pair of processes, one way or both. */
+const anyPair = (random: Seeded, names: readonly string[], bothWays: boolean): readonly Pair[] => {
+  const a = random.pick(names);
+  const others = names.filter((name) => name !== a);
+  if (others.length === 0) return [];
+  const b = random.pick(others);
+  return bothWays ? cutBetween(a, [b]) : [[a, b]];
+};
 
 const cutPairs = (world: World, pairs: readonly Pair[]): Carried | null => {
   const fresh = pairs.filter(([from, to]) => !world.network.isCut(from, to));

@@ -17,16 +17,34 @@ export type Many = {
 
 /** Runs of consecutive seeds, on all cores (or as many processes as JOBS says). */
 export const simulateMany = async ({ seed, runs, stops, mutant, told }: Many): Promise<Summary> => {
-  const total: Summary = { runs: 0, events: 0, ok: 0, unknown: 0, undecided: 0, failed: [], msMax: 0, cpuMs: 0 };
+  const total: Summary = {
+    runs: 0,
+    events: 0,
+    ok: 0,
+    unknown: 0,
+    undecided: 0,
+    failed: [],
+    msMax: 0,
+    cpuMs: 0,
+  };
   const { JOBS = "" } = process.env;
   const lanes = JOBS === "" ? availableParallelism() : Number(JOBS);
   let next = seed;
   const lane = async (): Promise<void> => {
     while (next < seed + runs && !(stops && total.failed.length > 0)) {
       const from = next;
-      next = Math.min(seed + runs, next + Math.min(runsPerProcessMax, Math.max(20, Math.ceil(runs / lanes / 4))));
-      const part = await share([String(from), String(next - from), String(stops), ...(mutant === null ? [] : [mutant])]);
-      for (const field of ["runs", "events", "ok", "unknown", "undecided", "cpuMs"] as const) total[field] += part[field];
+      next = Math.min(
+        seed + runs,
+        next + Math.min(runsPerProcessMax, Math.max(20, Math.ceil(runs / lanes / 4))),
+      );
+      const part = await share([
+        String(from),
+        String(next - from),
+        String(stops),
+        ...(mutant === null ? [] : [mutant]),
+      ]);
+      for (const field of ["runs", "events", "ok", "unknown", "undecided", "cpuMs"] as const)
+        total[field] += part[field];
       total.msMax = Math.max(total.msMax, part.msMax);
       total.failed.push(...part.failed);
       for (const { text } of part.failed) told(text);

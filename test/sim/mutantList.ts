@@ -8,8 +8,9 @@ export type Mutant = {
 };
 type Patch = { readonly file: string; readonly from: string; readonly to: string };
 
-const one = (name: string, rule: string, patch: Patch, runs = 400): Mutant => ({
-  ...{ name, rule, patches: [patch], runs },
+/** Of one patch; noticed within 400 runs where nothing else is said. */
+const one = (name: string, rule: string, patch: Patch & { readonly runs?: number }): Mutant => ({
+  ...{ name, rule, patches: [patch], runs: patch.runs ?? 400 },
 });
 
 export const mutants: readonly Mutant[] = [
@@ -26,7 +27,11 @@ export const mutants: readonly Mutant[] = [
   {
     ...{ name: "no-lease", rule: "2: checked at admission and at the answer", runs: 400 },
     patches: [
-      { file: "shard/lease.ts", from: `return Math.max(info, least);`, to: `return least === -1 ? info : Infinity;` },
+      {
+        file: "shard/lease.ts",
+        from: `return Math.max(info, least);`,
+        to: `return least === -1 ? info : Infinity;`,
+      },
     ],
   },
   {
@@ -48,7 +53,8 @@ export const mutants: readonly Mutant[] = [
     file: "shard/lease.ts",
     from: `members.get(pod) ?? -Infinity`,
     to: `members.get(pod) ?? Infinity`,
-  }, 2_000),
+    runs: 2_000,
+  }),
   one("shrinks-before-recorded", "4: to shrink, first the record", {
     file: "shard/inSync.ts",
     from: `for (const [pod] of leaving) members.set(pod, { leftOutAt: inSync.seq });`,
@@ -58,7 +64,8 @@ export const mutants: readonly Mutant[] = [
     file: "shard/inSync.ts",
     from: `  acked >= begins &&\n`,
     to: ``,
-  }, 2_000),
+    runs: 2_000,
+  }),
   {
     ...{ name: "obeys-a-lower-epoch", rule: "8: a lower epoch is refused", runs: 1_000 },
     patches: [
@@ -67,7 +74,11 @@ export const mutants: readonly Mutant[] = [
         from: `promises.kept(shard) !== epoch || promises.floor(shard) !== epoch ? null : wanted`,
         to: `null === wanted ? null : wanted`,
       },
-      { file: "shard/roles.ts", from: `  if (epoch <= reader.floor) return;\n`, to: `  if (epoch > -1) return;\n` },
+      {
+        file: "shard/roles.ts",
+        from: `  if (epoch <= reader.floor) return;\n`,
+        to: `  if (epoch > -1) return;\n`,
+      },
       {
         file: "shard/role.ts",
         from: `promises.kept(shard) !== epoch || promises.floor(shard) !== epoch) return;`,
@@ -84,12 +95,14 @@ export const mutants: readonly Mutant[] = [
     file: "shard/promise.ts",
     from: `      wanted.set(shard, epoch);\n      keep();`,
     to: `      wanted.set(shard, epoch);\n      kept.set(shard, epoch);\n      changed();`,
-  }, 2_000),
+    runs: 2_000,
+  }),
   one("no-boot-silence", "9: boot silence", {
     file: "shard/promise.ts",
     from: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs + leaseMs)`,
     to: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs)`,
-  }, 2_000),
+    runs: 2_000,
+  }),
   one("restart-in-the-same-epoch", "11: each start of an owner's process needs a new epoch", {
     file: "shard/duty.ts",
     from: `a.pod === b.pod && a.incarnation === b.incarnation;`,
@@ -119,5 +132,67 @@ export const mutants: readonly Mutant[] = [
     file: "shard/reads.ts",
     from: `if (!isAfter(level, reader.holding)) return`,
     to: `if (level.version >= 0) return`,
+  }),
+  {
+    ...{
+      name: "records-before-the-owner-counts",
+      rule: "4: S(API) is part of S(owner), when it grows",
+      runs: 400,
+    },
+    patches: [
+      {
+        file: "operator/plan/sync.ts",
+        from: `{ report: { serving } }: Session`,
+        to: `{ report: { serving, readers } }: Session`,
+      },
+      {
+        file: "operator/plan/sync.ts",
+        from: `inSync: [...new Set(members)].sort()`,
+        to: `inSync: [...new Set([...members, ...readers.map(({ pod }) => pod)])].sort()`,
+      },
+    ],
+  },
+  one("keeps-the-set-over-a-new-epoch", "5: a new epoch starts with nobody in sync", {
+    file: "operator/plan/ownerPlan.ts",
+    from: `...{ inSync: [], syncSeq: 0, phase: { kind: "stable" } },`,
+    to: `...{ inSync: shard.inSync.filter((pod) => pod !== owner.pod), syncSeq: 0, phase: { kind: "stable" } },`,
+  }),
+  one("grants-without-the-lease", "6: info grants only while its operator holds the Lease", {
+    file: "operator/info/grants.ts",
+    from: `if (!mayGrant()) return null;`,
+    to: ``,
+    runs: 2_000,
+  }),
+  one("forgets-what-its-predecessor-granted", "6: a new leader waits for the grants of its predecessor", {
+    file: "operator/plan/failover.ts",
+    from: `const infosMs = rules.leaseMs - Math.min(memory.grantMs, leadingMs);`,
+    to: `const infosMs = rules.leaseMs - memory.grantMs - 0 * leadingMs;`,
+    runs: 2_000,
+  }),
+  one("grants-what-a-write-is-about-to-end", "7: nothing is granted from before the write on", {
+    file: "operator/info/grants.ts",
+    from: `|| held.has(serving.shard)) return null;`,
+    to: `) return null;`,
+    runs: 2_000,
+  }),
+  one("grants-to-whoever-says-so", "7: granted for owner, epoch and phase as read", {
+    file: "operator/info/grants.ts",
+    from: `if (shard?.epoch !== serving.epoch || shard.phase.kind === "fencing") return null;`,
+    to: `if (shard === undefined) return null;`,
+  }),
+  one("promotes-without-waiting", "10c: an owner's lease is waited for", {
+    file: "operator/plan/failover.ts",
+    from: `const leftMs = steppedDown ? 0 : leaseLeftMs(shard, promotion, promised);`,
+    to: `const leftMs = 0 * leaseLeftMs(shard, promotion, promised);`,
+  }),
+  one("promotes-whoever-holds-something", "10d: only members of S are promoted", {
+    file: "operator/plan/ownerPlan.ts",
+    from: `  inSync.flatMap((pod) => (pod === owner?.pod ? [] : (sessions.get(pod) ?? [])));`,
+    to: `  [...sessions.values()].filter(({ pod, report }) => inSync.length > 0 && pod !== owner?.pod && report.promised !== null);`,
+  }),
+  one("hands-over-before-all-is-there", "13: committed once all is durable at both", {
+    file: "shard/tenure.ts",
+    from: `if (to?.incarnation !== freeze.to.incarnation || to.acked < version) return null;`,
+    to: `if (to?.incarnation !== freeze.to.incarnation) return null;`,
   }),
 ];

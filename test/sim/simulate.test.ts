@@ -24,7 +24,10 @@ test("the same seed gives the same run", async (t) => {
 });
 
 test("another seed gives another run", async (t) => {
-  t.not((await outside(() => simulate(scenarioOf(7)))).hash, (await outside(() => simulate(scenarioOf(8)))).hash);
+  t.not(
+    (await outside(() => simulate(scenarioOf(7)))).hash,
+    (await outside(() => simulate(scenarioOf(8)))).hash,
+  );
 });
 
 // Chosen once, at random; `make sim` has all others.

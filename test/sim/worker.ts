@@ -12,7 +12,16 @@ const { describe, scenarioOf, simulate } = await import("./simulate.ts");
 // Errors are answers here, thousands of them; nobody reads where they were made.
 Error.stackTraceLimit = 3;
 
-const summary: Summary = { runs: 0, events: 0, ok: 0, unknown: 0, undecided: 0, msMax: 0, cpuMs: 0, failed: [] };
+const summary: Summary = {
+  runs: 0,
+  events: 0,
+  ok: 0,
+  unknown: 0,
+  undecided: 0,
+  msMax: 0,
+  cpuMs: 0,
+  failed: [],
+};
 
 const next = (seed: number): void => {
   if (seed === first + count || (stops && summary.failed.length > 0)) {

@@ -219,3 +219,32 @@ test("planning is near linear: 10 times the cluster looks at no more than 13 tim
   const large = work(1_000, 10_000);
   t.true(large <= small * 13, `${small} looks grew to ${large}`);
 });
+
+test("readers that are in sync with an owner that is gone stay until another has taken its place, whatever is wished", (t) => {
+  const { observed } = settle(observedOf(clusterOf(1, 2)), anywhere);
+  const { ownership } = observed;
+  if (ownership === null) throw new Error("there is no ownership");
+  const inSync = ["demo-read-0", "demo-read-1"];
+  const shards = ownership.shards.map((shard) => ({ ...shard, inSync }));
+  const wished = {
+    ...{ ...observed, cluster: clusterOf(1, 0), ownership: { ...ownership, shards } },
+    sessions: observed.sessions.filter(({ pod }) => pod !== "demo-write-0"),
+  };
+  const next = plan(wished);
+  t.is(next.workload.readers, 2);
+  t.deepEqual(
+    next.ownership.assignments.map(({ pod }) => pod),
+    inSync,
+  );
+  // The owner is back: it leaves them out, and they go once that is on record.
+  const back = plan({ ...wished, sessions: observed.sessions });
+  t.is(back.workload.readers, 2);
+  t.deepEqual(back.ownership.assignments, []);
+  const recorded = shards.map((shard) => ({ ...shard, inSync: [] }));
+  const done = plan({
+    ...wished,
+    sessions: observed.sessions,
+    ownership: { ...ownership, shards: recorded },
+  });
+  t.is(done.workload.readers, 0);
+});

@@ -29,7 +29,11 @@ export const checkHistory = (history: History, promised: Promised): Result => {
   const ok = count("ok");
   const violations: Violation[] = [];
   if (ok < promised.okMin)
-    violations.push({ kind: "proves nothing", key: "", what: `${ok} operations went well, wanted are ${promised.okMin}` });
+    violations.push({
+      kind: "proves nothing",
+      key: "",
+      what: `${ok} operations went well, wanted are ${promised.okMin}`,
+    });
   if (promised.faults.length === 0)
     violations.push({ kind: "proves nothing", key: "", what: "no fault was carried out" });
   let undecided = 0;
@@ -39,7 +43,11 @@ export const checkHistory = (history: History, promised: Promised): Result => {
     violations.push(...found.violations);
     ({ undecided } = found);
   }
-  violations.push(...checkSessions(promised.slotsMoved ? history.map(withoutPlace) : history));
+  violations.push(
+    ...checkSessions(promised.slotsMoved ? history.map(withoutPlace) : history, {
+      byValue: promised.keepsAcknowledged,
+    }),
+  );
   return { violations, ok, unknown: count("unknown"), failed: count("fail"), undecided };
 };
 

@@ -25,12 +25,23 @@ export type Violation = { readonly kind: string; readonly key: string; readonly 
 
 export const isWrite = ({ op }: Operation): boolean => op !== "get";
 
-export const byKey = (history: History): ReadonlyMap<string, History> => Map.groupBy(history, ({ key }) => key);
+export const byKey = (history: History): ReadonlyMap<string, History> =>
+  Map.groupBy(history, ({ key }) => key);
 
 /** One line of a history file. */
 export const lineOf = (operation: Operation): string => `${JSON.stringify(operation)}\n`;
 
-export const inWords = ({ op, key, value, expect, result, level, outcome, process, ...rest }: Operation): string => {
+export const inWords = ({
+  op,
+  key,
+  value,
+  expect,
+  result,
+  level,
+  outcome,
+  process,
+  ...rest
+}: Operation): string => {
   const asked = [op, key, expect, value].filter((part) => part !== undefined).join(" ");
   const place = rest.epoch === undefined ? "" : ` at (${rest.epoch}, ${rest.version ?? 0})`;
   const ms = `${(rest.invokeNs / 1e6).toFixed(3)}–${(rest.completeNs / 1e6).toFixed(3)} ms`;

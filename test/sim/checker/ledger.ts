@@ -32,7 +32,9 @@ const written = (before: History, last: Operation): string | null => {
   const found = last.result ?? null;
   const changes = before.filter(({ op, outcome }) => op !== "get" && outcome !== "fail");
   /** What may have left it as it was found. */
-  const makers = changes.filter(({ op, value }) => (found === null ? op === "del" : op !== "del" && value === found));
+  const makers = changes.filter(({ op, value }) =>
+    found === null ? op === "del" : op !== "del" && value === found,
+  );
   const isFirst = found === null && makers.length === 0;
   if (found !== null && makers.length === 0)
     return `found ${found}, which no operation that may have been carried out has written`;

@@ -29,7 +29,9 @@ const relevantOf = (operations: History): History => {
     operations.flatMap(({ outcome, result, expect }) => [expect, outcome === "ok" ? result : undefined]),
   );
   const isPlain = !operations.some(({ op }) => op === "incr" || op === "cas");
-  return taken.filter(({ op, outcome, value }) => !(isPlain && op === "set" && outcome === "unknown" && !seen.has(value)));
+  return taken.filter(
+    ({ op, outcome, value }) => !(isPlain && op === "set" && outcome === "unknown" && !seen.has(value)),
+  );
 };
 
 type Entry = {
@@ -124,7 +126,15 @@ const listOf = (operations: History): Entry => {
   entries.sort((a, b) => a.atNs - b.atNs || Number(b.isCall) - Number(a.isCall));
   const [any] = operations;
   if (any === undefined) throw new Error("nothing to order");
-  const head: Entry = { index: -1, operation: any, atNs: 0, isCall: true, other: null, before: null, after: null };
+  const head: Entry = {
+    index: -1,
+    operation: any,
+    atNs: 0,
+    isCall: true,
+    other: null,
+    before: null,
+    after: null,
+  };
   let last = head;
   for (const entry of entries) {
     last.after = entry;
@@ -150,4 +160,3 @@ const unlift = (call: Entry): void => {
   if (call.other !== null) relink(call.other);
   relink(call);
 };
-

@@ -2,9 +2,13 @@ import { inWords, type History, type Operation, type Violation } from "./history
 
 /**
  * Whether what one session saw never went back: a session read shows what the session wrote or read before, or something
- * newer. By the place (epoch, version) of answers for one key, and by values that are written once.
+ * newer. By the place (epoch, version) of answers for one key; `byValue`: and by values that are written once, where no
+ * acknowledged write may be lost.
  */
-export const checkSessions = (history: History): readonly Violation[] => {
+export const checkSessions = (
+  history: History,
+  { byValue }: { readonly byValue: boolean },
+): readonly Violation[] => {
   const violations: Violation[] = [];
   const sessions = Map.groupBy(history, ({ process, key }) => `${process} ${key}`);
   const writers = new Map(
@@ -19,11 +23,19 @@ export const checkSessions = (history: History): readonly Violation[] => {
       if (one.outcome !== "ok") continue;
       if (one.op === "get" && one.level !== "eventual") {
         if (seen !== null && isBefore(one, seen))
-          violations.push({ kind: "session went back", key: one.key, what: `${inWords(one)} after ${inWords(seen)}` });
+          violations.push({
+            kind: "session went back",
+            key: one.key,
+            what: `${inWords(one)} after ${inWords(seen)}`,
+          });
         const made = writers.get(`${one.key} ${one.result ?? ""}`);
-        if (shown !== null && made !== undefined && made.outcome === "ok" && made.completeNs < shown.invokeNs)
-          violations.push({ kind: "session went back", key: one.key, what: `${inWords(one)}, which is older than ${inWords(shown)}` });
-        if (made !== undefined && made.outcome === "ok") shown = later(shown, made);
+        if (byValue && shown !== null && made?.outcome === "ok" && made.completeNs < shown.invokeNs)
+          violations.push({
+            kind: "session went back",
+            key: one.key,
+            what: `${inWords(one)}, which is older than ${inWords(shown)}`,
+          });
+        if (made?.outcome === "ok") shown = later(shown, made);
       }
       if (one.op === "set" || (one.op === "cas" && one.result === "true")) shown = later(shown, one);
       if (seen === null || isBefore(seen, one)) seen = one;

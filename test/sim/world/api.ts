@@ -21,9 +21,15 @@ export type ApiObject = { readonly metadata: Readonly<Record<string, unknown>>; 
 
 export const apiName = "api";
 
-export const createSimApi = (
-  { timeline, random, network }: { timeline: Timeline; random: Seeded; network: SimNetwork },
-): SimApi => {
+export const createSimApi = ({
+  timeline,
+  random,
+  network,
+}: {
+  timeline: Timeline;
+  random: Seeded;
+  network: SimNetwork;
+}): SimApi => {
   const objects = new Map<string, ApiObject>();
   let version = 0;
   let written: (path: string, object: unknown) => void = () => undefined;
@@ -63,7 +69,9 @@ export const createSimApi = (
       };
       const silent = (): void => {
         tell(idleMsMax, () => {
-          reject(new ApiError(0, `Cannot ${method} ${path}: the API server said nothing for ${idleMsMax} ms`));
+          reject(
+            new ApiError(0, `Cannot ${method} ${path}: the API server said nothing for ${idleMsMax} ms`),
+          );
         });
       };
       const ms = (): number => 0.5 + random.next() * 3 + (api.slowMs > 0 ? random.next() * api.slowMs : 0);
@@ -114,7 +122,8 @@ export const createSimApi = (
   return api;
 };
 
-const copyOf = (value: unknown): unknown => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)));
+const copyOf = (value: unknown): unknown =>
+  value === undefined ? undefined : JSON.parse(JSON.stringify(value));
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null;

@@ -110,7 +110,9 @@ const choose = (state: State, random: Seeded): Asked => {
   if (kind < 9) return { op: "set", key: register, value };
   if (kind < 10) return { op: "del", key: register };
   if (kind < 12) {
-    const seen = state.history.findLast(({ key, op, outcome }) => key === register && op === "set" && outcome === "ok");
+    const seen = state.history.findLast(
+      ({ key, op, outcome }) => key === register && op === "set" && outcome === "ok",
+    );
     return { op: "cas", key: register, expect: seen?.value ?? "v0", value };
   }
   if (kind < 14) return { op: "incr", key: `n${random.below(2)}`, value: "1" };
@@ -124,7 +126,8 @@ const ask = async (state: State, worker: Worker, asked: Asked): Promise<Operatio
   const nowNs = (): number => Math.round(world.timeline.nowMs() * 1e6);
   const invokeNs = nowNs();
   // Written down at once: one that is never answered is known of, too.
-  const at = state.history.push({ process, ...asked, invokeNs, completeNs: invokeNs, outcome: "unknown" }) - 1;
+  const at =
+    state.history.push({ process, ...asked, invokeNs, completeNs: invokeNs, outcome: "unknown" }) - 1;
   const note = (fields: Pick<Operation, "outcome"> & Partial<Operation>): Operation["outcome"] => {
     state.history[at] = { process, ...asked, invokeNs, completeNs: nowNs(), ...fields };
     return fields.outcome;
@@ -135,9 +138,17 @@ const ask = async (state: State, worker: Worker, asked: Asked): Promise<Operatio
     case "error":
       return note({ outcome: isUnknown(result.error) && asked.op !== "get" ? "unknown" : "fail" });
     case "value":
-      return note({ outcome: "ok", result: result.value === null ? null : Buffer.from(result.value).toString(), ...result.place });
+      return note({
+        outcome: "ok",
+        result: result.value === null ? null : Buffer.from(result.value).toString(),
+        ...result.place,
+      });
     case "set":
-      return note({ outcome: "ok", ...(asked.op === "cas" ? { result: String(result.applied) } : {}), ...result.place });
+      return note({
+        outcome: "ok",
+        ...(asked.op === "cas" ? { result: String(result.applied) } : {}),
+        ...result.place,
+      });
     case "deleted":
       return note({ outcome: "ok", result: String(result.existed), ...result.place });
     case "integer":

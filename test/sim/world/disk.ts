@@ -13,9 +13,17 @@ export type Volume = {
 };
 
 /** The volume as one process uses it. What the process has asked for is done by the kernel, whether or not the process lives on. */
-export const diskFor = (
-  { timeline, random, process, volume }: { timeline: Timeline; random: Seeded; process: Process; volume: Volume },
-): Disk => {
+export const diskFor = ({
+  timeline,
+  random,
+  process,
+  volume,
+}: {
+  timeline: Timeline;
+  random: Seeded;
+  process: Process;
+  volume: Volume;
+}): Disk => {
   const { disk } = volume;
   /** Does it after a while, and tells the process if that is still there. */
   const later = <T>(usualMs: number, act: () => Promise<T>): Promise<T> =>

@@ -157,7 +157,9 @@ export const createSimNetwork = (options: SimNetworkOptions): SimNetwork => {
       end.handlers.message(frame);
     } catch (error) {
       if (!(error instanceof EdisError)) options.failed(error, end.process);
-      connectionOf(end).close(error instanceof EdisError ? error : new EdisError("bad-message", String(error)));
+      connectionOf(end).close(
+        error instanceof EdisError ? error : new EdisError("bad-message", String(error)),
+      );
     }
   };
   const connections = new Map<End, Connection>();
@@ -242,7 +244,8 @@ export const createSimNetwork = (options: SimNetworkOptions): SimNetwork => {
       ...{ pod, incarnation, to: dialled.to, nonce: new Uint8Array(32), proof: new Uint8Array(32) },
     };
     put(near.way, 200, () => {
-      if (far.state !== "open") return;
+      // The challenge before it has gone to and fro, so whoever dials is still there.
+      if (far.state !== "open" || near.state !== "open") return;
       const { self, admit, opened } = port.options;
       try {
         if (!port.accepts) throw new EdisError("unreachable", "connection refused");
@@ -272,92 +275,96 @@ export const createSimNetwork = (options: SimNetworkOptions): SimNetwork => {
     });
   };
 
-  const dialFrom = (process: Process) => (dialled: DialOptions): Promise<Connection> => {
-    const { clock, signal, url, timeoutMs = 5_000 } = dialled;
-    signal.throwIfAborted();
-    return new Promise((resolved, rejected) => {
-      const { hostname, port: number } = new URL(url);
-      const names = resolve(hostname);
-      const name = names.length === 0 ? hostname : random.pick(names);
-      const port = ports.get(`${name}:${number}`);
-      let isSettled = false;
-      let near: End | null = null;
-      const settle = (): boolean => {
-        if (isSettled) return false;
-        isSettled = true;
-        cancel();
-        return true;
-      };
-      const fail = (error: EdisError): void => {
-        if (!settle()) return;
-        rejected(error);
-        if (near !== null && near.state !== "closed") {
-          closeEnd(near);
-          finish(near);
-        }
-      };
-      const cancel = clock.after(timeoutMs, () => {
-        fail(new EdisError("unreachable", `Cannot reach ${url}: no welcome within ${timeoutMs} ms`));
-      });
-      const abort = (): void => {
-        fail(new EdisError("aborted", `Cannot dial ${url}: it was given up`));
-        if (near !== null) connectionOf(near).cut();
-      };
-      signal.addEventListener("abort", abort, { once: true });
-      if (port?.process.isAlive !== true || !port.accepts) {
-        timeline.at(timeline.nowMs() + latencyMs(), process, () => {
-          if (!isCut(process.name, name) && !isCut(name, process.name))
-            fail(new EdisError("unreachable", `Cannot reach ${url}: connection refused`));
+  const dialFrom =
+    (process: Process) =>
+    (dialled: DialOptions): Promise<Connection> => {
+      const { clock, signal, url, timeoutMs = 5_000 } = dialled;
+      signal.throwIfAborted();
+      return new Promise((resolved, rejected) => {
+        const { hostname, port: number } = new URL(url);
+        const names = resolve(hostname);
+        const name = names.length === 0 ? hostname : random.pick(names);
+        const port = ports.get(`${name}:${number}`);
+        let isSettled = false;
+        let near: End | null = null;
+        const settle = (): boolean => {
+          if (isSettled) return false;
+          isSettled = true;
+          cancel();
+          return true;
+        };
+        const fail = (error: EdisError): void => {
+          if (!settle()) return;
+          rejected(error);
+          if (near !== null && near.state !== "closed") {
+            closeEnd(near);
+            finish(near);
+          }
+        };
+        const cancel = clock.after(timeoutMs, () => {
+          fail(new EdisError("unreachable", `Cannot reach ${url}: no welcome within ${timeoutMs} ms`));
         });
-        return;
-      }
-      const [end, far] = pairOf(process, port.process);
-      near = end;
-      // Until the welcome, the end of the connection is the end of the dial.
-      end.handlers = {
-        message: () => undefined,
-        closed: () => {
-          signal.removeEventListener("abort", abort);
-          fail(new EdisError("unreachable", `Cannot reach ${url}: it closed the connection`));
+        const abort = (): void => {
+          fail(new EdisError("aborted", `Cannot dial ${url}: it was given up`));
+          if (near !== null) connectionOf(near).cut();
+        };
+        signal.addEventListener("abort", abort, { once: true });
+        if (port?.process.isAlive !== true || !port.accepts) {
+          timeline.at(timeline.nowMs() + latencyMs(), process, () => {
+            if (!isCut(process.name, name) && !isCut(name, process.name))
+              fail(new EdisError("unreachable", `Cannot reach ${url}: connection refused`));
+          });
+          return;
+        }
+        const [end, far] = pairOf(process, port.process);
+        near = end;
+        // Until the welcome, the end of the connection is the end of the dial.
+        end.handlers = {
+          message: () => undefined,
+          closed: () => {
+            signal.removeEventListener("abort", abort);
+            fail(new EdisError("unreachable", `Cannot reach ${url}: it closed the connection`));
+          },
+        };
+        greet({ near: end, far, port }, dialled, {
+          refused: fail,
+          welcomed: (welcome) => {
+            if (isSettled) return;
+            const handlers = dialled.opened(connectionOf(end), welcome);
+            end.handlers = {
+              ...handlers,
+              closed: () => {
+                signal.removeEventListener("abort", abort);
+                handlers.closed();
+              },
+            };
+            if (settle()) resolved(connectionOf(end));
+          },
+        });
+      });
+    };
+
+  const listenFor =
+    (process: Process) =>
+    (listening: ListenOptions): Promise<Listener> => {
+      const port: Port = { process, options: listening, ends: new Set(), accepts: true };
+      const key = `${process.name}:${listening.port}`;
+      ports.set(key, port);
+      return Promise.resolve({
+        port: listening.port,
+        connections: () => port.ends.size,
+        refusals: new Map(),
+        stopAccepting: () => {
+          port.accepts = false;
         },
-      };
-      greet({ near: end, far, port }, dialled, {
-        refused: fail,
-        welcomed: (welcome) => {
-          if (isSettled) return;
-          const handlers = dialled.opened(connectionOf(end), welcome);
-          end.handlers = {
-            ...handlers,
-            closed: () => {
-              signal.removeEventListener("abort", abort);
-              handlers.closed();
-            },
-          };
-          if (settle()) resolved(connectionOf(end));
+        close: () => {
+          port.accepts = false;
+          for (const end of [...port.ends]) connectionOf(end).cut();
+          if (ports.get(key) === port) ports.delete(key);
+          return Promise.resolve();
         },
       });
-    });
-  };
-
-  const listenFor = (process: Process) => (listening: ListenOptions): Promise<Listener> => {
-    const port: Port = { process, options: listening, ends: new Set(), accepts: true };
-    const key = `${process.name}:${listening.port}`;
-    ports.set(key, port);
-    return Promise.resolve({
-      port: listening.port,
-      connections: () => port.ends.size,
-      refusals: new Map(),
-      stopAccepting: () => {
-        port.accepts = false;
-      },
-      close: () => {
-        port.accepts = false;
-        for (const end of [...port.ends]) connectionOf(end).cut();
-        if (ports.get(key) === port) ports.delete(key);
-        return Promise.resolve();
-      },
-    });
-  };
+    };
 
   const network: SimNetwork = {
     slowMs: 0,

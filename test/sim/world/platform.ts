@@ -11,7 +11,11 @@ import { remakePod, type SimPod, type World } from "./world.ts";
 /** What an operator sees of the world, a little late, and what it can do there. The ownership is kept by the operator's real store, in the world's API. */
 export const createSimPlatform = (
   world: World,
-  { process, random, token }: { readonly process: Process; readonly random: Seeded; readonly token: Uint8Array },
+  {
+    process,
+    random,
+    token,
+  }: { readonly process: Process; readonly random: Seeded; readonly token: Uint8Array },
 ): Platform => {
   const { timeline, network } = world;
   const store = createTopologyStore(world.api.of(process));
@@ -21,7 +25,9 @@ export const createSimPlatform = (
       pods: [...world.pods.values()].map(podOf),
       workload: world.workload(),
       ended: new Set(world.ended),
-      outdated: new Set([...world.pods.values()].filter(({ isOutdated }) => isOutdated).map(({ name }) => name)),
+      outdated: new Set(
+        [...world.pods.values()].filter(({ isOutdated }) => isOutdated).map(({ name }) => name),
+      ),
     },
   });
   let view = see();

@@ -137,7 +137,7 @@ const tick: unknown = Reflect.get(process, "_tickCallback");
  */
 export const settlePromises = (): void => {
   if (typeof tick !== "function") throw new Error("This Node.js cannot run promises on demand");
-  tick();
+  Reflect.apply(tick, process, []);
 };
 
 /** How one process sees time. Its monotonic clock starts anywhere and runs a little fast or slow; timers follow it. */

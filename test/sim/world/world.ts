@@ -66,8 +66,15 @@ export type SimPod = {
   unsaidMs: number | null;
   starts: number;
 };
-export type RunningShard = SimProcess & { shard: Shard | null; store: Store | null; readonly startedAtMs: number };
-export type SimOperator = { readonly name: string; running: (SimProcess & { readonly ending: AbortController }) | null };
+export type RunningShard = SimProcess & {
+  shard: Shard | null;
+  store: Store | null;
+  readonly startedAtMs: number;
+};
+export type SimOperator = {
+  readonly name: string;
+  running: (SimProcess & { readonly ending: AbortController }) | null;
+};
 
 export type WorldOptions = {
   readonly seed: number;
@@ -245,8 +252,7 @@ const terminationMs = 9_000;
 export const startLater = (world: World, pod: SimPod, ms: number): void => {
   const { timeline } = world;
   timeline.at(timeline.nowMs() + ms, null, () => {
-    if (world.pods.get(pod.name) === pod && pod.running === null && !pod.deleting)
-      startPod(world, pod);
+    if (world.pods.get(pod.name) === pod && pod.running === null && !pod.deleting) startPod(world, pod);
   });
 };
 
@@ -272,7 +278,10 @@ const sayDead = (world: World, pod: SimPod, endedMs: number): void => {
   const { timeline, random } = world;
   timeline.at(timeline.nowMs() + random.between(5, 300), null, () => {
     if (pod.uid !== uid) return;
-    pod.deadBeforeMs = Math.max(pod.deadBeforeMs, world.isCoarse ? Math.floor(endedMs / 1000) * 1000 : endedMs);
+    pod.deadBeforeMs = Math.max(
+      pod.deadBeforeMs,
+      world.isCoarse ? Math.floor(endedMs / 1000) * 1000 : endedMs,
+    );
     world.changed();
   });
 };
@@ -397,7 +406,8 @@ export const goOn = (world: World, process: Process): void => {
   process.isPaused = false;
   const { held } = process;
   process.held = [];
-  for (const event of held) if (!event.isCancelled) world.timeline.at(world.timeline.nowMs(), process, runOf(event));
+  for (const event of held)
+    if (!event.isCancelled) world.timeline.at(world.timeline.nowMs(), process, runOf(event));
 };
 const runOf = (event: Process["held"][number]) => (): void => {
   if (!event.isCancelled) event.run();
