@@ -1,4 +1,5 @@
 import { apiName } from "./world/api.ts";
+import { ownershipOf } from "./world/ownership.ts";
 import type { Seeded } from "./world/seeded.ts";
 import type { Process } from "./world/timeline.ts";
 import {
@@ -129,7 +130,7 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       }
       return { what: "every pod", mend: nothing };
     case "wipe":
-      if (any === null) return null;
+      if (any === null || !isSpare(world, any)) return null;
       any.volume = newVolume();
       return kill(world, any, { forMs, isHeard: true });
     case "pause":
@@ -224,10 +225,15 @@ const want = (world: World, wishes: { readonly writers?: number; readonly reader
   return { what: JSON.stringify(wishes), mend: nothing };
 };
 
-const isOwner = (world: World, { name }: SimPod): boolean => {
-  const stored = [...world.api.objects.entries()].find(([path]) => path.includes("shardtopologies"));
-  return stored !== undefined && JSON.stringify(stored[1]).includes(`"owner":{"pod":"${name}"`);
-};
+const isOwner = (world: World, { name }: SimPod): boolean =>
+  ownershipOf(world)?.shards.some(({ owner }) => owner?.pod === name) ?? false;
+
+/** Whether somebody else is on record to hold everything that this pod holds. */
+const isSpare = (world: World, { name }: SimPod): boolean =>
+  ownershipOf(world)?.shards.every(
+    ({ owner, inSync, phase }) =>
+      phase.kind === "stable" && (owner?.pod !== name || inSync.some((pod) => pod !== name)),
+  ) ?? false;
 
 const kill = (
   world: World,
