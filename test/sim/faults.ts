@@ -41,6 +41,7 @@ export const faultKinds = [
   "cutOperatorFromApi",
   "pauseOperator",
   "evict",
+  "evictOwner",
   "roll",
   "scaleReaders",
   "scaleWriters",
@@ -198,6 +199,10 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       if (any === null) return null;
       remakePod(world, any);
       return { what: any.name, mend: nothing };
+    case "evictOwner":
+      if (owner === null) return null;
+      remakePod(world, owner);
+      return { what: owner.name, mend: nothing };
     case "roll":
       for (const pod of world.pods.values()) pod.isOutdated = true;
       world.changed();

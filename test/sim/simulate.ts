@@ -260,7 +260,7 @@ const possible: readonly FaultKind[] = [
   "cutOperatorFromApi",
   "pauseOperator",
   "evict",
-  "evict",
+  "evictOwner",
   "roll",
   "scaleReaders",
 ];
