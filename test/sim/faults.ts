@@ -273,7 +273,11 @@ const stop = (world: World, process: Process | undefined): Carried | null => {
   };
 };
 
-const namesOf = (world: World): readonly string[] => [...world.pods.keys(), ...world.operators.keys()];
+const namesOf = (world: World): readonly string[] => [
+  ...world.pods.keys(),
+  ...world.operators.keys(),
+  ...world.clients,
+];
 
 type Pair = readonly [from: string, to: string];
 const cutBetween = (name: string, others: readonly string[]): readonly Pair[] =>

@@ -21,6 +21,7 @@ export const createClients = (world: World, count: number, thinkMs: number): Cli
   const history: Operation[] = [];
   const state: State = { history, ids: 0, values: 0, isEnding: false, working: 0, connected: 0 };
   const processes = Array.from({ length: count }, (_, i) => world.newProcess(`client-${i}`));
+  world.clients.push(...processes.map(({ process }) => process.name));
   const clients: Client[] = [];
   for (const made of processes) {
     state.working++;
