@@ -28,6 +28,7 @@ export const faultKinds = [
   "cutOneWay",
   "cutOff",
   "cutGroups",
+  "islandOwner",
   "slowNetwork",
   "slowDisk",
   "failSync",
@@ -148,6 +149,20 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       const name = random.pick(owner !== null && random.chance(0.6) ? [owner.name] : namesOf(world));
       const others = namesOf(world).filter((other) => other !== name && random.chance(0.8));
       return cutPairs(world, cutBetween(name, others));
+    }
+    // An owner with some of its clients: they see nobody else who could tell them that it is owner no more.
+    case "islandOwner": {
+      if (owner === null) return null;
+      const beside = namesOf(world).filter(
+        (name) => name !== owner.name && random.chance(world.clients.includes(name) ? 0.5 : 0.1),
+      );
+      const beyond = [...namesOf(world), apiName].filter(
+        (name) => name !== owner.name && !beside.includes(name),
+      );
+      return cutPairs(
+        world,
+        [owner.name, ...beside].flatMap((name) => cutBetween(name, beyond)),
+      );
     }
     case "cutGroups": {
       const side = new Map([...namesOf(world), apiName].map((name) => [name, random.chance(0.5)]));

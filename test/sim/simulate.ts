@@ -248,6 +248,8 @@ const possible: readonly FaultKind[] = [
   "cutOneWay",
   "cutOff",
   "cutGroups",
+  "islandOwner",
+  "islandOwner",
   "slowNetwork",
   "slowDisk",
   "failSync",
