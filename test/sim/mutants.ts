@@ -1,18 +1,19 @@
 /** Leaves out one rule after the other and expects violations: `node test/sim/mutants.ts [NAME…]`, or `make sim-mutants`. SEED: the first one. */
 import { simulateMany } from "./many.ts";
-import { mutants } from "./mutantList.ts";
+import { mutants, type Mutant } from "./mutantList.ts";
 
 const { SEED = "" } = process.env;
 const seed = SEED === "" ? 1 : Number(SEED);
 const names = process.argv.slice(2);
 
 /** The first seed that fails with the mutant and not without it; how many runs that took. */
-const hunt = async (
-  name: string,
-  runsMax: number,
-): Promise<{ readonly runs: number; readonly text: string | null }> => {
+const hunt = async ({
+  name,
+  runs: runsMax,
+  aim,
+}: Mutant): Promise<{ readonly runs: number; readonly text: string | null }> => {
   for (let runs = 0; runs < runsMax;) {
-    const left = { seed: seed + runs, runs: runsMax - runs, stops: true, told: () => undefined };
+    const left = { seed: seed + runs, runs: runsMax - runs, stops: true, aim, told: () => undefined };
     const { failed } = await simulateMany({ ...left, mutant: name });
     const first = failed.toSorted((a, b) => a.seed - b.seed)[0];
     if (first === undefined) break;
@@ -24,8 +25,9 @@ const hunt = async (
 };
 
 let missed = 0;
-for (const { name, rule, runs } of mutants.filter((one) => names.length === 0 || names.includes(one.name))) {
-  const found = await hunt(name, runs);
+for (const mutant of mutants.filter((one) => names.length === 0 || names.includes(one.name))) {
+  const { name, rule } = mutant;
+  const found = await hunt(mutant);
   if (found.text === null) missed++;
   const how = found.text?.split("\n").slice(1, 2).join("").trim().slice(0, 160) ?? "";
   console.log(

@@ -91,8 +91,11 @@ type Worker = {
 const work = async (state: State, given: Omit<Worker, "process" | "session">): Promise<void> => {
   const worker: Worker = { ...given, process: ++state.ids, session: given.client.session() };
   const { random, clock } = worker.made;
+  // What it wrote may keep a client waiting where one that only reads would be answered.
+  const onlyReads = random.chance(0.3);
   while (!state.isEnding) {
-    const outcome = await ask(state, worker, choose(state, random));
+    const asked = onlyReads ? chooseRead(random) : choose(state, random);
+    const outcome = await ask(state, worker, asked);
     if (outcome === "unknown") {
       worker.process = ++state.ids;
       worker.session = worker.client.session();
@@ -100,6 +103,12 @@ const work = async (state: State, given: Omit<Worker, "process" | "session">): P
     await clock.sleep(-Math.log(1 - random.next()) * worker.thinkMs);
   }
 };
+
+const chooseRead = (random: Seeded): Asked => ({
+  op: "get",
+  key: random.chance(0.7) ? `r${random.below(4)}` : `n${random.below(2)}`,
+  level: random.pick(["linearizable", "linearizable", "session", "eventual"] as const),
+});
 
 /** Three kinds of keys: registers, counters, and some that are written once. */
 const choose = (state: State, random: Seeded): Asked => {
