@@ -1,7 +1,7 @@
 import { check } from "../../core/check.ts";
 import type { ShardId } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
-import { ordinalOf, readerPod, writerPod } from "../shardCluster.ts";
+import { isReaderPod, ordinalOf, readerPod, writerPod } from "../shardCluster.ts";
 import type { Assignment, Pod, Session } from "./model.ts";
 import { isRef, ownsIn } from "./ownerPlan.ts";
 import { ownsSlots } from "./slots.ts";
@@ -55,21 +55,23 @@ export const planReaders = (input: ReadersInput): readonly Assignment[] => {
 };
 
 /**
- * Pods that own a shard, or that one is handed over to; and those in sync with an owner that does not serve now, as one of them
- * is to take its place.
+ * Readers that own a shard, or that one is handed over to; and those in sync with an owner that does not serve now, as one of
+ * them is to take its place.
  */
 const neededWhere = ({ shards, sessions }: ReadersInput): ReadonlySet<string> =>
   new Set(
-    shards.flatMap((shard) => {
-      const { owner, phase, inSync } = shard;
-      const session = owner === null ? undefined : sessions.get(owner.pod);
-      const isServed = session !== undefined && isRef(owner, session) && ownsIn(session, shard);
-      return [
-        ...(owner === null ? [] : [owner.pod]),
-        ...(phase.kind === "handover" ? [phase.to.pod] : []),
-        ...(isServed && phase.kind === "stable" ? [] : inSync),
-      ];
-    }),
+    shards
+      .flatMap((shard) => {
+        const { owner, phase, inSync } = shard;
+        const session = owner === null ? undefined : sessions.get(owner.pod);
+        const isServed = session !== undefined && isRef(owner, session) && ownsIn(session, shard);
+        return [
+          owner?.pod ?? "",
+          phase.kind === "handover" ? phase.to.pod : "",
+          ...(isServed && phase.kind === "stable" ? [] : inSync),
+        ];
+      })
+      .filter(isReaderPod),
   );
 
 type Place = { readonly node: string; readonly zone: string };

@@ -1,4 +1,5 @@
 import { apiName } from "./world/api.ts";
+import { ownershipOf } from "./world/ownership.ts";
 import type { Seeded } from "./world/seeded.ts";
 import type { Process } from "./world/timeline.ts";
 import {
@@ -27,6 +28,7 @@ export const faultKinds = [
   "cutOneWay",
   "cutOff",
   "cutGroups",
+  "islandOwner",
   "slowNetwork",
   "slowDisk",
   "failSync",
@@ -40,6 +42,7 @@ export const faultKinds = [
   "cutOperatorFromApi",
   "pauseOperator",
   "evict",
+  "evictOwner",
   "roll",
   "scaleReaders",
   "scaleWriters",
@@ -129,7 +132,7 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       }
       return { what: "every pod", mend: nothing };
     case "wipe":
-      if (any === null) return null;
+      if (any === null || !isSpare(world, any)) return null;
       any.volume = newVolume();
       return kill(world, any, { forMs, isHeard: true });
     case "pause":
@@ -146,6 +149,20 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       const name = random.pick(owner !== null && random.chance(0.6) ? [owner.name] : namesOf(world));
       const others = namesOf(world).filter((other) => other !== name && random.chance(0.8));
       return cutPairs(world, cutBetween(name, others));
+    }
+    // An owner with some of its clients: they see nobody else who could tell them that it is owner no more.
+    case "islandOwner": {
+      if (owner === null) return null;
+      const beside = namesOf(world).filter(
+        (name) => name !== owner.name && random.chance(world.clients.includes(name) ? 0.5 : 0.1),
+      );
+      const beyond = [...namesOf(world), apiName].filter(
+        (name) => name !== owner.name && !beside.includes(name),
+      );
+      return cutPairs(
+        world,
+        [owner.name, ...beside].flatMap((name) => cutBetween(name, beyond)),
+      );
     }
     case "cutGroups": {
       const side = new Map([...namesOf(world), apiName].map((name) => [name, random.chance(0.5)]));
@@ -197,6 +214,10 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       if (any === null) return null;
       remakePod(world, any);
       return { what: any.name, mend: nothing };
+    case "evictOwner":
+      if (owner === null) return null;
+      remakePod(world, owner);
+      return { what: owner.name, mend: nothing };
     case "roll":
       for (const pod of world.pods.values()) pod.isOutdated = true;
       world.changed();
@@ -224,10 +245,15 @@ const want = (world: World, wishes: { readonly writers?: number; readonly reader
   return { what: JSON.stringify(wishes), mend: nothing };
 };
 
-const isOwner = (world: World, { name }: SimPod): boolean => {
-  const stored = [...world.api.objects.entries()].find(([path]) => path.includes("shardtopologies"));
-  return stored !== undefined && JSON.stringify(stored[1]).includes(`"owner":{"pod":"${name}"`);
-};
+const isOwner = (world: World, { name }: SimPod): boolean =>
+  ownershipOf(world)?.shards.some(({ owner }) => owner?.pod === name) ?? false;
+
+/** Whether somebody else is on record to hold everything that this pod holds. */
+const isSpare = (world: World, { name }: SimPod): boolean =>
+  ownershipOf(world)?.shards.every(
+    ({ owner, inSync, phase }) =>
+      phase.kind === "stable" && (owner?.pod !== name || inSync.some((pod) => pod !== name)),
+  ) ?? false;
 
 const kill = (
   world: World,
@@ -262,7 +288,11 @@ const stop = (world: World, process: Process | undefined): Carried | null => {
   };
 };
 
-const namesOf = (world: World): readonly string[] => [...world.pods.keys(), ...world.operators.keys()];
+const namesOf = (world: World): readonly string[] => [
+  ...world.pods.keys(),
+  ...world.operators.keys(),
+  ...world.clients,
+];
 
 type Pair = readonly [from: string, to: string];
 const cutBetween = (name: string, others: readonly string[]): readonly Pair[] =>

@@ -12,11 +12,13 @@ export type Many = {
   /** Ends soon after the first violation. */
   readonly stops: boolean;
   readonly mutant: string | null;
+  /** See aims.ts; all kinds of scenarios where it is not given. */
+  readonly aim?: string | undefined;
   readonly told: (text: string) => void;
 };
 
 /** Runs of consecutive seeds, on all cores (or as many processes as JOBS says). */
-export const simulateMany = async ({ seed, runs, stops, mutant, told }: Many): Promise<Summary> => {
+export const simulateMany = async ({ seed, runs, stops, mutant, aim = "", told }: Many): Promise<Summary> => {
   const total: Summary = {
     runs: 0,
     events: 0,
@@ -37,12 +39,7 @@ export const simulateMany = async ({ seed, runs, stops, mutant, told }: Many): P
         seed + runs,
         next + Math.min(runsPerProcessMax, Math.max(20, Math.ceil(runs / lanes / 4))),
       );
-      const part = await share([
-        String(from),
-        String(next - from),
-        String(stops),
-        ...(mutant === null ? [] : [mutant]),
-      ]);
+      const part = await share([String(from), String(next - from), String(stops), mutant ?? "", aim]);
       for (const field of ["runs", "events", "ok", "unknown", "undecided", "cpuMs"] as const)
         total[field] += part[field];
       total.msMax = Math.max(total.msMax, part.msMax);

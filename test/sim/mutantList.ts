@@ -5,12 +5,18 @@ export type Mutant = {
   readonly rule: string;
   readonly patches: readonly Patch[];
   readonly runs: number;
+  /** Sought in these scenarios (aims.ts). */
+  readonly aim?: string;
 };
 type Patch = { readonly file: string; readonly from: string; readonly to: string };
 
 /** Of one patch; noticed within 400 runs where nothing else is said. */
-const one = (name: string, rule: string, patch: Patch & { readonly runs?: number }): Mutant => ({
-  ...{ name, rule, patches: [patch], runs: patch.runs ?? 400 },
+const one = (
+  name: string,
+  rule: string,
+  { runs = 400, aim = "", ...patch }: Patch & { readonly runs?: number; readonly aim?: string },
+): Mutant => ({
+  ...{ name, rule, patches: [patch], runs, aim },
 });
 
 export const mutants: readonly Mutant[] = [
@@ -25,7 +31,7 @@ export const mutants: readonly Mutant[] = [
     to: `return acks === "inSync" && inSync.members.size < minInSync && false;`,
   }),
   {
-    ...{ name: "no-lease", rule: "2: checked at admission and at the answer", runs: 400 },
+    ...{ name: "no-lease", aim: "island", rule: "2: checked at admission and at the answer", runs: 400 },
     patches: [
       {
         file: "shard/lease.ts",
@@ -181,6 +187,7 @@ export const mutants: readonly Mutant[] = [
     to: `if (shard === undefined) return null;`,
   }),
   one("promotes-without-waiting", "10c: an owner's lease is waited for", {
+    aim: "island",
     file: "operator/plan/failover.ts",
     from: `const leftMs = steppedDown ? 0 : leaseLeftMs(shard, promotion, promised);`,
     to: `const leftMs = 0 * leaseLeftMs(shard, promotion, promised);`,

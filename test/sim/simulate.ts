@@ -1,13 +1,11 @@
-import * as v from "valibot";
 import type { ShardCluster } from "../../operator/shardCluster.ts";
-import { ownershipFrom } from "../../operator/topologySchema.ts";
-import type { Ownership } from "../../operator/plan/model.ts";
 import { clusterOf } from "../support/planWorld.ts";
 import { entriesOf } from "../support/shardLog.ts";
 import { checkHistory } from "./checker/check.ts";
 import { inWords, type History, type Violation } from "./checker/history.ts";
 import { planFaults, startFaults, type Fault, type FaultKind } from "./faults.ts";
 import { createClients, type Clients } from "./world/clients.ts";
+import { ownershipOf } from "./world/ownership.ts";
 import { seeded, type Seeded } from "./world/seeded.ts";
 import { createWorld, startLater, startOperatorOf, type World } from "./world/world.ts";
 
@@ -138,12 +136,6 @@ const finish = (world: World, clients: Clients, broken: (kind: string, what: str
     broken("copies differ", copiesDiffer(world) ?? "");
 };
 
-const storedShape = v.object({ spec: v.unknown() });
-export const ownershipOf = (world: World): Ownership | null => {
-  const found = [...world.api.objects].find(([path]) => path.includes("/shardtopologies/"));
-  return found === undefined ? null : ownershipFrom(v.parse(storedShape, found[1]).spec);
-};
-
 /** What keeps the cluster from being as it should be; null where nothing does. */
 const whyNotWell = (world: World): string | null => {
   const { spec } = world.cluster;
@@ -256,6 +248,8 @@ const possible: readonly FaultKind[] = [
   "cutOneWay",
   "cutOff",
   "cutGroups",
+  "islandOwner",
+  "islandOwner",
   "slowNetwork",
   "slowDisk",
   "failSync",
@@ -268,7 +262,7 @@ const possible: readonly FaultKind[] = [
   "cutOperatorFromApi",
   "pauseOperator",
   "evict",
-  "evict",
+  "evictOwner",
   "roll",
   "scaleReaders",
 ];

@@ -1,13 +1,15 @@
-/** Some runs, one after the other, for many.ts: `worker.ts SEED COUNT STOPS [MUTANT]`. */
+/** Some runs, one after the other, for many.ts: `worker.ts SEED COUNT STOPS [MUTANT [AIM]]`. */
 import { mutate } from "./mutate.ts";
 import type { Summary } from "./summary.ts";
 
 const [first = 1, count = 1] = process.argv.slice(2).map(Number);
 const stops = process.argv[4] === "true";
-const mutant = process.argv[5];
+const mutant = process.argv[5] ?? "";
+const aim = process.argv[6] ?? "";
 // Before anything of the product is loaded.
-if (mutant !== undefined) mutate(mutant);
-const { describe, scenarioOf, simulate } = await import("./simulate.ts");
+if (mutant !== "") mutate(mutant);
+const { describe, simulate } = await import("./simulate.ts");
+const { aimed } = await import("./aims.ts");
 
 // Errors are answers here, thousands of them; nobody reads where they were made.
 Error.stackTraceLimit = 3;
@@ -30,7 +32,7 @@ const next = (seed: number): void => {
     process.send?.(summary, () => process.exit(0));
     return;
   }
-  const run = simulate(scenarioOf(seed));
+  const run = simulate(aimed(aim, seed));
   summary.runs++;
   summary.events += run.events;
   summary.ok += run.ok;

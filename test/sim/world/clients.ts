@@ -21,6 +21,7 @@ export const createClients = (world: World, count: number, thinkMs: number): Cli
   const history: Operation[] = [];
   const state: State = { history, ids: 0, values: 0, isEnding: false, working: 0, connected: 0 };
   const processes = Array.from({ length: count }, (_, i) => world.newProcess(`client-${i}`));
+  world.clients.push(...processes.map(({ process }) => process.name));
   const clients: Client[] = [];
   for (const made of processes) {
     state.working++;
@@ -90,8 +91,11 @@ type Worker = {
 const work = async (state: State, given: Omit<Worker, "process" | "session">): Promise<void> => {
   const worker: Worker = { ...given, process: ++state.ids, session: given.client.session() };
   const { random, clock } = worker.made;
+  // What it wrote may keep a client waiting where one that only reads would be answered.
+  const onlyReads = random.chance(0.3);
   while (!state.isEnding) {
-    const outcome = await ask(state, worker, choose(state, random));
+    const asked = onlyReads ? chooseRead(random) : choose(state, random);
+    const outcome = await ask(state, worker, asked);
     if (outcome === "unknown") {
       worker.process = ++state.ids;
       worker.session = worker.client.session();
@@ -99,6 +103,12 @@ const work = async (state: State, given: Omit<Worker, "process" | "session">): P
     await clock.sleep(-Math.log(1 - random.next()) * worker.thinkMs);
   }
 };
+
+const chooseRead = (random: Seeded): Asked => ({
+  op: "get",
+  key: random.chance(0.7) ? `r${random.below(4)}` : `n${random.below(2)}`,
+  level: random.pick(["linearizable", "linearizable", "session", "eventual"] as const),
+});
 
 /** Three kinds of keys: registers, counters, and some that are written once. */
 const choose = (state: State, random: Seeded): Asked => {

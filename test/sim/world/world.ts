@@ -26,6 +26,8 @@ export type World = {
   cluster: ShardCluster;
   readonly pods: Map<string, SimPod>;
   readonly operators: Map<string, SimOperator>;
+  /** Names of their processes. */
+  readonly clients: string[];
   /** What may never happen and did, apart from what clients saw. */
   readonly defects: string[];
   /** Instants that the API has are whole seconds. */
@@ -130,7 +132,7 @@ export const createWorld = (options: WorldOptions): World => {
   const world: World = {
     ...{ random, timeline, network, api, defects, trace, newProcess, cluster: options.cluster },
     isCoarse: random.fork("coarse").chance(0.5),
-    ...{ pods: new Map(), operators: new Map(), watchers: new Set(), ended: new Set() },
+    ...{ clients: [], pods: new Map(), operators: new Map(), watchers: new Set(), ended: new Set() },
     processOf: (name) => names.get(name) ?? null,
     changed: () => {
       for (const watcher of world.watchers) watcher();
