@@ -108,25 +108,7 @@ export type Line = {
 
 export const createPodConnection = (options: PodConnectionOptions): PodConnection => {
   const { member, clock } = options;
-  const line: Line = {
-    options,
-    url: urlOf(member.address),
-    connection: undefined,
-    dialling: false,
-    failures: 0,
-    downUntilMs: 0,
-    downReason: undefined,
-    retired: false,
-    flushing: false,
-    nextId: 1,
-    heardMs: 0,
-    received: 0,
-    receivedWhole: 0,
-    groups: [],
-    outstanding: new Map(),
-    asked: [],
-    wantsTopology: false,
-  };
+  const line = newLine(options);
   return {
     member,
     submit: (operation, shard) => {
@@ -181,6 +163,26 @@ export const createPodConnection = (options: PodConnectionOptions): PodConnectio
     },
   };
 };
+
+const newLine = (options: PodConnectionOptions): Line => ({
+  options,
+  url: urlOf(options.member.address),
+  connection: undefined,
+  dialling: false,
+  failures: 0,
+  downUntilMs: 0,
+  downReason: undefined,
+  retired: false,
+  flushing: false,
+  nextId: 1,
+  heardMs: 0,
+  received: 0,
+  receivedWhole: 0,
+  groups: [],
+  outstanding: new Map(),
+  asked: [],
+  wantsTopology: false,
+});
 
 /** Where a shard process takes clients. */
 export const urlOf = ({ host, client }: Member["address"]): string =>
