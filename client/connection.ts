@@ -29,7 +29,7 @@ const frameBytesAim = 256 * 1024;
 /** After a failed dial the pod is not dialled again for this long. */
 const redial = { firstMs: 50, maxMs: 1_000 };
 /** How long a pod that has left the topology may take for what it still owes. */
-const retireMsMax = 5_000;
+export const retireMsMax = 5_000;
 
 /** Everything said to one process start of one pod: dials when first needed, and again when needed after a break. */
 export type PodConnection = {

@@ -6,7 +6,7 @@ import type { Epoch, ShardId } from "../core/ids.ts";
 import type { Report } from "../core/message.ts";
 import type { Result } from "../core/request.ts";
 import type { Member, Shard, TopologyIndex } from "../core/topology.ts";
-import { createPodConnection, type Failure, type PodConnection } from "./connection.ts";
+import { createPodConnection, retireMsMax, type Failure, type PodConnection } from "./connection.ts";
 import type { Context } from "./identity.ts";
 import { isWrite, type Operation, type Outcome } from "./operation.ts";
 import { createRotation, startOf, type Rotation } from "./rotation.ts";
@@ -46,6 +46,8 @@ type State = {
   readonly options: DispatcherOptions;
   readonly rotation: Rotation;
   readonly pods: Map<string, PodConnection>;
+  /** Gone from the topology, and until when they may still answer. */
+  readonly retired: Map<PodConnection, number>;
   /** Submitted, not finished. */
   readonly pending: Set<Operation>;
   /** Of them, those that wait to be tried again. */
@@ -64,6 +66,7 @@ export const createDispatcher = (options: DispatcherOptions): Dispatcher => {
     options,
     rotation: createRotation(),
     pods: new Map(),
+    retired: new Map(),
     pending: new Set(),
     waiting: new Set(),
     turns: [],
@@ -285,6 +288,7 @@ const moved = (state: State, index: TopologyIndex): void => {
     if (present.has(key)) continue;
     state.pods.delete(key);
     pod.retire();
+    state.retired.set(pod, state.options.clock.nowMs() + retireMsMax);
   }
   const waiting = [...state.waiting];
   state.waiting.clear();
@@ -317,7 +321,12 @@ const sweep = (state: State): void => {
     pod.giveUpOvertaken(isOver, ownerSilentMsMax);
     pod.dropIfSilent(podSilentMsMax);
   }
+  for (const [pod, untilMs] of state.retired) {
+    pod.giveUpOvertaken(isOver, ownerSilentMsMax);
+    if (nowMs > untilMs) state.retired.delete(pod);
+  }
   if (state.pending.size === 0) {
+    state.retired.clear();
     state.cancelSweep?.();
     state.cancelSweep = undefined;
     state.earliestDeadlineMs = Infinity;

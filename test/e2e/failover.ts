@@ -125,10 +125,10 @@ const pods = async (load: LoadPod): Promise<void> => {
 
 /** How long the API server took to answer, at the longest. */
 const watchApi = (): { readonly end: () => Promise<number> } => {
-  let isOver = false;
+  const over = new AbortController();
   let longestMs = 0;
   const done = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const startMs = performance.now();
       await kubectl("get", "--raw=/readyz").catch(() => "");
       longestMs = Math.max(longestMs, performance.now() - startMs);
@@ -137,7 +137,7 @@ const watchApi = (): { readonly end: () => Promise<number> } => {
   })();
   return {
     end: async () => {
-      isOver = true;
+      over.abort();
       await done;
       return Math.round(longestMs);
     },
