@@ -21,14 +21,15 @@ import { encodeRequests } from "../core/requestEncoder.ts";
 import type { Member, Shard } from "../core/topology.ts";
 import type { Connection } from "../net/connection.ts";
 import { dialMsMax, type Context } from "./identity.ts";
-import { isWrite, type Operation } from "./operation.ts";
+import type { Operation } from "./operation.ts";
+import { giveUpOvertaken, giveUpReads, isSilent } from "./patience.ts";
 
 /** A frame stops growing here: what is behind it in the same turn goes with the next. */
 const frameBytesAim = 256 * 1024;
 /** After a failed dial the pod is not dialled again for this long. */
 const redial = { firstMs: 50, maxMs: 1_000 };
 /** How long a pod that has left the topology may take for what it still owes. */
-const retireMsMax = 5_000;
+export const retireMsMax = 5_000;
 
 /** Everything said to one process start of one pod: dials when first needed, and again when needed after a break. */
 export type PodConnection = {
@@ -38,6 +39,12 @@ export type PodConnection = {
   readonly report: () => Promise<Report>;
   /** Asks for the topology on this connection, if it is open. */
   readonly wantTopology: () => void;
+  /** Asks for the topology, and dials for it. */
+  readonly askTopology: () => void;
+  /** Whether requests are out and nothing was heard for `forMs`. */
+  readonly isSilent: (forMs: number) => boolean;
+  /** Gives up what was asked of an epoch that is over, as `isOver` knows, and has waited for `forMs`: who owned then may be gone. */
+  readonly giveUpOvertaken: (isOver: (shard: ShardId, epoch: Epoch) => boolean, forMs: number) => void;
   /** Gives up reads that have waited for `forMs`, so that another pod can be asked. */
   readonly giveUpReads: (forMs: number) => void;
   /** Drops the connection if requests are out and nothing was heard for `forMs`. */
@@ -67,10 +74,15 @@ type Group = {
   bytes: number;
   operations: Operation[];
 };
-type Frame = { readonly operations: readonly Operation[]; readonly sentMs: number };
+type Frame = {
+  readonly shard: ShardId;
+  readonly epoch: Epoch;
+  readonly operations: readonly Operation[];
+  readonly sentMs: number;
+};
 type Asked = { readonly resolve: (report: Report) => void; readonly reject: (error: EdisError) => void };
 
-type Line = {
+export type Line = {
   readonly options: PodConnectionOptions;
   readonly url: string;
   connection: Connection | undefined;
@@ -91,28 +103,12 @@ type Line = {
   /** Sent, not answered yet; oldest first. */
   readonly outstanding: Map<number, Frame>;
   asked: Asked[];
+  wantsTopology: boolean;
 };
 
 export const createPodConnection = (options: PodConnectionOptions): PodConnection => {
   const { member, clock } = options;
-  const line: Line = {
-    options,
-    url: urlOf(member.address),
-    connection: undefined,
-    dialling: false,
-    failures: 0,
-    downUntilMs: 0,
-    downReason: undefined,
-    retired: false,
-    flushing: false,
-    nextId: 1,
-    heardMs: 0,
-    received: 0,
-    receivedWhole: 0,
-    groups: [],
-    outstanding: new Map(),
-    asked: [],
-  };
+  const line = newLine(options);
   return {
     member,
     submit: (operation, shard) => {
@@ -137,19 +133,21 @@ export const createPodConnection = (options: PodConnectionOptions): PodConnectio
     wantTopology: () => {
       wantTopology(line);
     },
+    askTopology: () => {
+      if (line.retired || downError(line) !== undefined) return;
+      line.wantsTopology = line.connection === undefined;
+      wantTopology(line);
+      open(line);
+    },
+    isSilent: (forMs) => isSilent(line, forMs),
+    giveUpOvertaken: (isOver, forMs) => {
+      giveUpOvertaken(line, isOver, forMs);
+    },
     giveUpReads: (forMs) => {
-      listen(line);
-      const isMoving = line.heardMs > clock.nowMs() - forMs;
-      // In the middle of a large answer the others wait behind it, as they would anywhere.
-      const isAmidLarge = line.received - line.receivedWhole > unsentBytesSoftMax;
-      if (!isMoving || !isAmidLarge) giveUpReads(line, forMs);
+      giveUpReads(line, forMs);
     },
     dropIfSilent: (forMs) => {
-      listen(line);
-      const [oldest] = line.outstanding.values();
-      const beforeMs = clock.nowMs() - forMs;
-      if (oldest !== undefined && oldest.sentMs < beforeMs && line.heardMs < beforeMs)
-        broken(line, cannotReach(line, `nothing was heard of it for ${forMs} ms`));
+      if (isSilent(line, forMs)) broken(line, cannotReach(line, `nothing was heard of it for ${forMs} ms`));
     },
     retire: () => {
       line.retired = true;
@@ -166,11 +164,31 @@ export const createPodConnection = (options: PodConnectionOptions): PodConnectio
   };
 };
 
+const newLine = (options: PodConnectionOptions): Line => ({
+  options,
+  url: urlOf(options.member.address),
+  connection: undefined,
+  dialling: false,
+  failures: 0,
+  downUntilMs: 0,
+  downReason: undefined,
+  retired: false,
+  flushing: false,
+  nextId: 1,
+  heardMs: 0,
+  received: 0,
+  receivedWhole: 0,
+  groups: [],
+  outstanding: new Map(),
+  asked: [],
+  wantsTopology: false,
+});
+
 /** Where a shard process takes clients. */
 export const urlOf = ({ host, client }: Member["address"]): string =>
   `ws://${host.includes(":") ? `[${host}]` : host}:${client}`;
 
-const cannotReach = ({ options, url }: Line, why: string): EdisError =>
+export const cannotReach = ({ options, url }: Line, why: string): EdisError =>
   new EdisError("unreachable", `Cannot reach ${options.member.pod} at ${url}: ${why}`);
 
 const downError = (line: Line): EdisError | undefined =>
@@ -197,6 +215,8 @@ const open = (line: Line): void => {
         line.connection = opened;
         line.heardMs = options.clock.nowMs();
         line.receivedWhole = opened.receivedBytes();
+        if (line.wantsTopology) wantTopology(line);
+        line.wantsTopology = false;
         for (const _ of line.asked) opened.send(encodeMessage({ kind: "ask" }));
         flushSoon(line);
         return {
@@ -331,7 +351,7 @@ const flush = (line: Line): void => {
     if (operations.length === 0) continue;
     const { shard, epoch } = group;
     const id = line.nextId++;
-    const frame: Frame = { operations, sentMs: line.options.clock.nowMs() };
+    const frame: Frame = { shard, epoch, operations, sentMs: line.options.clock.nowMs() };
     connection.send(encodeRequests({ id, shard, epoch, requests: operations.map(({ request }) => request) }));
     for (const operation of operations) operation.frame = frame;
     outstanding.set(id, frame);
@@ -349,36 +369,6 @@ const closeIfRetired = (line: Line): void => {
 const wantTopology = ({ connection }: Line): void => {
   connection?.send(encodeMessage({ kind: "watch" }));
 };
-
-/** A large frame takes its time, in either direction: as long as its bytes move, the pod is not silent. */
-const listen = (line: Line): void => {
-  const { connection } = line;
-  if (connection === undefined) return;
-  const received = connection.receivedBytes();
-  const isMoving = received !== line.received || connection.unsentBytes() > unsentBytesSoftMax;
-  line.received = received;
-  if (isMoving) line.heardMs = line.options.clock.nowMs();
-};
-
-const giveUpReads = (line: Line, forMs: number): void => {
-  const { clock, failed, member } = line.options;
-  const beforeMs = clock.nowMs() - forMs;
-  const given: Operation[] = [];
-  for (const frame of line.outstanding.values()) {
-    if (frame.sentMs > beforeMs) break;
-    given.push(...frame.operations.filter((read) => read.frame === frame && isRead(read)));
-  }
-  for (const group of line.groups) {
-    if (group.sinceMs > beforeMs) break;
-    given.push(...group.operations.filter((read) => !read.finished && isRead(read)));
-    group.operations = group.operations.filter((read) => !isRead(read));
-  }
-  if (given.length === 0) return;
-  const error = cannotReach(line, `it did not answer within ${forMs} ms`);
-  for (const operation of given) failed(operation, { error, sent: operation.frame !== null, member });
-};
-
-const isRead = (operation: Operation): boolean => !isWrite(operation);
 
 const append = ({ groups, options }: Line, operation: Operation, { id, epoch }: Shard): void => {
   const last = groups.at(-1);

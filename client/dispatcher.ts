@@ -2,10 +2,11 @@ import { backoffMs } from "../core/backoff.ts";
 import type { Cancel } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
 import { hopsMax } from "../core/limits.ts";
+import type { Epoch, ShardId } from "../core/ids.ts";
 import type { Report } from "../core/message.ts";
 import type { Result } from "../core/request.ts";
 import type { Member, Shard, TopologyIndex } from "../core/topology.ts";
-import { createPodConnection, type Failure, type PodConnection } from "./connection.ts";
+import { createPodConnection, retireMsMax, type Failure, type PodConnection } from "./connection.ts";
 import type { Context } from "./identity.ts";
 import { isWrite, type Operation, type Outcome } from "./operation.ts";
 import { createRotation, startOf, type Rotation } from "./rotation.ts";
@@ -32,6 +33,10 @@ const retry = { firstMs: 10, maxMs: 500 };
 const sweepMs = 10;
 /** A reader that has not answered for this long is passed over; reads can be asked twice. */
 const readerSilentMsMax = 500;
+/** An owner that has not answered for this long may be gone: others are asked who owns now. */
+const ownerSilentMsMax = 500;
+/** … this often. */
+const askOthersMs = 250;
 /** A pod that owes answers and says nothing at all for this long is dialled anew. */
 const podSilentMsMax = 5_000;
 /** Callers that wait at once; some hundred bytes each. */
@@ -41,6 +46,8 @@ type State = {
   readonly options: DispatcherOptions;
   readonly rotation: Rotation;
   readonly pods: Map<string, PodConnection>;
+  /** Gone from the topology, and until when they may still answer. */
+  readonly retired: Map<PodConnection, number>;
   /** Submitted, not finished. */
   readonly pending: Set<Operation>;
   /** Of them, those that wait to be tried again. */
@@ -49,6 +56,7 @@ type State = {
   /** Process starts that own a shard, as the topology says. */
   owners: ReadonlySet<string>;
   earliestDeadlineMs: number;
+  askedOthersMs: number;
   cancelSweep: Cancel | undefined;
   closed: boolean;
 };
@@ -58,11 +66,13 @@ export const createDispatcher = (options: DispatcherOptions): Dispatcher => {
     options,
     rotation: createRotation(),
     pods: new Map(),
+    retired: new Map(),
     pending: new Set(),
     waiting: new Set(),
     turns: [],
     owners: new Set(),
     earliestDeadlineMs: Infinity,
+    askedOthersMs: -Infinity,
     cancelSweep: undefined,
     closed: false,
   };
@@ -278,6 +288,7 @@ const moved = (state: State, index: TopologyIndex): void => {
     if (present.has(key)) continue;
     state.pods.delete(key);
     pod.retire();
+    state.retired.set(pod, state.options.clock.nowMs() + retireMsMax);
   }
   const waiting = [...state.waiting];
   state.waiting.clear();
@@ -300,15 +311,37 @@ const sweep = (state: State): void => {
     state.waiting.delete(operation);
     send(state, operation);
   }
+  const isOver = (shard: ShardId, epoch: Epoch): boolean => {
+    const now = state.options.topology.current()?.topology.shards[shard];
+    return now !== undefined && now.epoch > epoch;
+  };
   for (const pod of state.pods.values()) {
     if (!isOwner(state, pod.member)) pod.giveUpReads(readerSilentMsMax);
+    else if (pod.isSilent(ownerSilentMsMax)) askOthers(state, pod.member);
+    pod.giveUpOvertaken(isOver, ownerSilentMsMax);
     pod.dropIfSilent(podSilentMsMax);
   }
+  for (const [pod, untilMs] of state.retired) {
+    pod.giveUpOvertaken(isOver, ownerSilentMsMax);
+    if (nowMs > untilMs) state.retired.delete(pod);
+  }
   if (state.pending.size === 0) {
+    state.retired.clear();
     state.cancelSweep?.();
     state.cancelSweep = undefined;
     state.earliestDeadlineMs = Infinity;
   }
+};
+
+/** The source of the topology may be the very pod that says nothing: any other one tells as well. */
+const askOthers = (state: State, { pod }: Member): void => {
+  const { clock, random, topology } = state.options;
+  const index = topology.current();
+  if (index === undefined || clock.nowMs() - state.askedOthersMs < askOthersMs) return;
+  state.askedOthersMs = clock.nowMs();
+  const others = index.topology.members.filter((member) => member.pod !== pod && member.state === "serving");
+  const other = others[Math.floor(random() * others.length)];
+  if (other !== undefined) podOf(state, index, other).askTopology();
 };
 
 const finish = (state: State, operation: Operation, outcome: Outcome): void => {

@@ -134,7 +134,11 @@ const seenOf = (cluster: ShardCluster, watches: Watches, ended: EndedPods): Seen
     pods: pods.map((pod) => plannedPod(pod, watches.nodes.objects.get(`/${pod.node}`))),
     workload: areThere ? { writers: writers.replicas, readers: readers.replicas } : null,
     ended: ended.of(key),
-    outdated: areThere ? outdatedOf(pods, { writer: writers.revision, reader: readers.revision }) : null,
+    // Readers go first: that writers are outdated says nothing before both StatefulSets have been told of the change.
+    outdated:
+      areThere && writers.templates === readers.templates
+        ? outdatedOf(pods, { writer: writers.revision, reader: readers.revision })
+        : null,
   };
 };
 

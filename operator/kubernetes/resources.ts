@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { keyOf, type ShardCluster } from "../shardCluster.ts";
 import type { Workload } from "../plan/model.ts";
 import type { Fields } from "../rules.ts";
@@ -22,6 +23,8 @@ export const shardLabel = "edis.dev/shard";
 export const managedBy = "edis";
 /** Every object that belongs to a cluster, whichever. */
 export const ownedSelector = `app.kubernetes.io/managed-by=${managedBy}`;
+/** On both StatefulSets: what they are to make pods from, so that it is seen whether both have been told of a change. */
+export const templatesAnnotation = "edis.dev/templates";
 export const tokenSecret = (name: string): string => `${name}-edis`;
 export const tokenKey = "token";
 
@@ -134,7 +137,10 @@ const statefulSet = (wanted: Wanted): Manifest => {
   return {
     apiVersion: "apps/v1",
     kind: "StatefulSet",
-    metadata: metadata(cluster, statefulSetName(cluster.name, role), role),
+    metadata: {
+      ...metadata(cluster, statefulSetName(cluster.name, role), role),
+      annotations: { [templatesAnnotation]: templatesOf(cluster, wanted.surroundings) },
+    },
     spec: {
       replicas,
       serviceName: headlessName(cluster.name, role),
@@ -165,6 +171,13 @@ const statefulSet = (wanted: Wanted): Manifest => {
           }),
     },
   };
+};
+
+const templatesOf = (cluster: ShardCluster, surroundings: Surroundings): string => {
+  const templates = (["writer", "reader"] as const).map((role) =>
+    podTemplate({ cluster, role, surroundings, replicas: 0 }),
+  );
+  return createHash("sha256").update(JSON.stringify(templates)).digest("hex").slice(0, 16);
 };
 
 const podTemplate = ({ cluster, role, surroundings }: Wanted): Fields => {

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { instantOf } from "../../core/clock.ts";
 import { ordinalOf, type ShardCluster } from "../shardCluster.ts";
 import { clusterFrom } from "../schema.ts";
-import { belongsTo, shardContainer, shardLabel, type Role } from "./resources.ts";
+import { belongsTo, shardContainer, shardLabel, templatesAnnotation, type Role } from "./resources.ts";
 
 /** What is kept of the objects that are watched: decoded once, here. */
 export type SeenCluster = {
@@ -49,6 +49,8 @@ export type SeenStatefulSet = {
   readonly replicas: number;
   /** The version of the template that new pods are made from; empty while its controller has not seen the newest one. */
   readonly revision: string;
+  /** What it and the other one of its cluster were told to make pods from, when it was applied last. */
+  readonly templates: string;
   readonly mark: string;
 };
 /** An applied object of another kind. */
@@ -63,6 +65,7 @@ const metadata = v.object({
   generation: v.optional(v.number()),
   deletionTimestamp: v.optional(v.string()),
   labels: strings,
+  annotations: strings,
   ownerReferences: v.optional(v.array(v.object({ uid: v.string() })), []),
 });
 const anyObject = v.object({ metadata });
@@ -122,6 +125,7 @@ export const seenStatefulSet = (object: unknown): SeenStatefulSet | undefined =>
     ownerUid: meta.ownerReferences[0]?.uid ?? "",
     replicas: spec.replicas,
     revision: status.observedGeneration === meta.generation ? status.updateRevision : "",
+    templates: meta.annotations[templatesAnnotation] ?? "",
     mark: markOf(meta),
   };
 };

@@ -90,3 +90,25 @@ test("an owner that is killed is replaced by a reader that is in sync, loses not
   );
   client.close();
 });
+
+test("an owner that is frozen is replaced when its lease is over; callers are not kept until their time is over", async (t) => {
+  const world = await startLocalWorld(content);
+  t.teardown(world.stop);
+  await world.ready(2);
+  const client = await connect({ info: world.running.infoUrl });
+  const load = startLoad(client);
+  await until("it writes", () => load.acks.length > 100);
+  const pid = pidOf(world, ownerOf(world));
+  const frozenMs = systemClock.nowMs();
+  process.kill(pid, "SIGSTOP");
+  await until("a reader owns", () => ownerOf(world).includes("-read-"), 20_000);
+  t.log(`another owner after ${(systemClock.nowMs() - frozenMs).toFixed(0)} ms`);
+  await until("it writes again", () => (load.acks.at(-1) ?? 0) > frozenMs + 1_000, 20_000);
+  const gapMs = longestGap(load, frozenMs);
+  t.log(`without an acknowledged write for ${gapMs.toFixed(0)} ms`);
+  process.kill(pid, "SIGCONT");
+  t.true(gapMs < 4_500, `${gapMs} ms`);
+  const acked = await load.stop();
+  t.is(Number(await client.get("n", { consistency: "linearizable" })), acked);
+  client.close();
+});

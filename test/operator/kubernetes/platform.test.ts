@@ -24,9 +24,14 @@ const shardCluster = {
   metadata: { ...meta("demo"), uid: cluster.uid, generation: 1 },
   spec: { writers: 1, readers: 1, reads: { lagMsMax: 2000 }, storage: { ephemeral: true }, template: {} },
 };
-const statefulSet = (component: string, revision: string, observedGeneration = 1): object => ({
+const statefulSet = (
+  component: string,
+  revision: string,
+  { observedGeneration = 1, templates = "t1" } = {},
+): object => ({
   metadata: meta(`demo-${component === "writer" ? "write" : "read"}`, {
     ...{ labels: labels(component), generation: 1, ownerReferences: [{ uid: cluster.uid }] },
+    annotations: { "edis.dev/templates": templates },
   }),
   spec: { replicas: 1 },
   status: { observedGeneration, updateRevision: revision },
@@ -146,10 +151,19 @@ test("a pod under deletion is dead as soon as somebody vouches for its node", as
 test("pods are outdated that were made from an older template, once the controller has seen the newest", async (t) => {
   const world = await start(t, there);
   t.deepEqual((await world.seen()).outdated, new Set());
-  world.tell("statefulsets", "MODIFIED", statefulSet("writer", "w1", 0));
+  world.tell("statefulsets", "MODIFIED", statefulSet("writer", "w1", { observedGeneration: 0 }));
   await until(world, "not known", ({ outdated }) => outdated === null);
   world.tell("statefulsets", "MODIFIED", statefulSet("writer", "w2"));
   const { outdated } = await until(world, "outdated", (now) => now.outdated?.size === 1);
+  t.deepEqual(outdated, new Set(["demo-write-0"]));
+});
+
+test("nothing is outdated before both StatefulSets have been told of the change", async (t) => {
+  const world = await start(t, there);
+  world.tell("statefulsets", "MODIFIED", statefulSet("writer", "w2", { templates: "t2" }));
+  await until(world, "not known", ({ outdated }) => outdated === null);
+  world.tell("statefulsets", "MODIFIED", statefulSet("reader", "r2", { templates: "t2" }));
+  const { outdated } = await until(world, "known", (now) => now.outdated !== null);
   t.deepEqual(outdated, new Set(["demo-write-0"]));
 });
 
