@@ -6,6 +6,8 @@ import type { Home } from "../core/topology.ts";
 export type Config = {
   readonly home: Home;
   readonly pod: string;
+  /** What the platform calls the pod, other than any of its name before or after; empty where not known. */
+  readonly podUid: string;
   readonly clusterId: string;
   /** `namespace/name`. */
   readonly cluster: string;
@@ -52,6 +54,7 @@ export const readConfig = (
   return {
     home: oneOf(env, "EDIS_ROLE", ["writer", "reader"]),
     pod: required(env, "EDIS_POD"),
+    podUid: optional(env, "EDIS_POD_UID", ""),
     clusterId: required(env, "EDIS_CLUSTER_ID"),
     cluster: clusterName(env),
     info: infoUrls(env),

@@ -116,7 +116,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   await keepFound(volume, roles);
   const address = addressAt(config.advertiseHost, open);
   const session: InfoSession | undefined = openSession(config, rim, {
-    ...{ register: registerOf(config, address), roles, report, topology },
+    ...{ register: registerOf(config, address, clock.wallMs()), roles, report, topology },
   });
   logger.info({ ...address, home }, "shard process started");
 
@@ -213,10 +213,11 @@ const openSession = (
     slotSizes: () => slotSizesOf(roles.role(), topology.current()),
   });
 
-const registerOf = ({ home, node, zone }: Config, address: Address): Register => ({
-  kind: "register",
-  ...{ home, address, node, zone, uid: "", startedAtMs: 0 },
-});
+const registerOf = (
+  { home, node, zone, podUid: uid }: Config,
+  address: Address,
+  startedAtMs: number,
+): Register => ({ kind: "register", home, address, node, zone, uid, startedAtMs });
 
 const storesOf = ({ random, createStore }: Rim): (() => Store) =>
   createStore ??

@@ -41,7 +41,11 @@ const startWorld = async (t: ExecutionContext, fail: (call: string) => void = ()
     },
     cluster: (key) =>
       state.cluster !== undefined && keyOf(state.cluster) === key ? state.cluster : undefined,
-    observe: () => Promise.resolve({ pods: [], workload: state.workload }),
+    observe: () => Promise.resolve({ pods: [], workload: state.workload, ended: new Set(), outdated: null }),
+    restart: async (_, { name }) => {
+      called(`restart ${name}`);
+      return Promise.resolve();
+    },
     apply: async (_, workload) => {
       called(`apply ${workload.writers} ${workload.readers}`);
       state.workload = workload;
