@@ -155,6 +155,8 @@ const report = v.object({
   ]),
   /** Counts the reports of a process; a grant echoes it. */
   seq: v.optional(count, 0),
+  /** The newest topology that it has obeyed: what `frozen` says is of this one's phases and moves, not of earlier ones. Null before the first. */
+  topology: v.nullish(stamp, null),
   /** It obeys no owner of this shard below `epoch`, and may have granted one a lease for another `leftMs`. */
   promised: v.nullish(v.object({ shard: shardField, epoch: epochField, leftMs: ms }), null),
   leaving: v.boolean(),

@@ -66,7 +66,10 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     else {
       const seq = ++reports;
       options.reporting(seq);
-      connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq } }));
+      const obeyed = options.topology.current()?.topology;
+      const topology = obeyed === undefined ? null : { term: obeyed.term, revision: obeyed.revision };
+      const said = { ...options.report(), seq, topology };
+      connection.send(encodeMessage({ kind: "report", report: said }));
     }
   };
 
