@@ -59,6 +59,8 @@ export type Roles = {
   readonly undurableBytes: () => number;
   /** How old at most what this process holds is; Infinity where nobody knows. Milliseconds. */
   readonly ageMs: () => number;
+  /** How long an owner may answer still, Infinity where nobody else can be made one; null of who owns nothing. Milliseconds. */
+  readonly leaseLeftMs: () => number | null;
   /** Of an owner: everything up to here is durable here and at whoever may be owner next. */
   readonly safe: () => Version;
   /** Somebody may be made owner after this one. */
@@ -389,12 +391,13 @@ const isNext = ({ duty, role, options, activated }: State): boolean => {
   return epoch >= options.promises.floor(id) && epoch > (activated.get(id) ?? 0);
 };
 
-type OfTenure = Pick<Roles, "safe" | "hasHeir" | "reporting" | "granted">;
+type OfTenure = Pick<Roles, "leaseLeftMs" | "safe" | "hasHeir" | "reporting" | "granted">;
 
 /** What others ask and tell an owner; of what is none it means nothing. */
 const tenureOf = (state: State): OfTenure => {
   const tenure = (): Tenure | null => (state.role.kind === "owner" ? state.role.tenure : null);
   return {
+    leaseLeftMs: () => tenure()?.leaseLeftMs() ?? null,
     safe: () => tenure()?.safe() ?? version(0),
     hasHeir: () => (tenure()?.inSync().size ?? 0) > 0,
     reporting: (seq) => tenure()?.reporting(seq),
