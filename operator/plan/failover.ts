@@ -91,11 +91,17 @@ export const promote = (shard: Shard, promotion: Promotion): OwnerPlan => {
     return going(shard, promotion, { what: `waiting for the word of ${who}`, againMs: lookAgainMs });
   }
   const leftMs = steppedDown ? 0 : leaseLeftMs(shard, promotion, promised);
-  if (leftMs > 0) return going(shard, promotion, { what: "the owner's lease has to run out", againMs: leftMs });
-  const unheard = members.filter((member) => !hasPromised(member, shard, promotion) && !member.report.leaving);
+  if (leftMs > 0)
+    return going(shard, promotion, { what: "the owner's lease has to run out", againMs: leftMs });
+  const unheard = members.filter(
+    (member) => !hasPromised(member, shard, promotion) && !member.report.leaving,
+  );
   if (unheard.length > 0 && memory.phaseMs < promisesMs) {
     const who = several(unheard.map(({ pod }) => pod));
-    return going(shard, promotion, { what: `waiting for the word of ${who}`, againMs: promisesMs - memory.phaseMs });
+    return going(shard, promotion, {
+      what: `waiting for the word of ${who}`,
+      againMs: promisesMs - memory.phaseMs,
+    });
   }
   const candidates = (ownPromised ? [...promised, own] : promised).filter(
     (session) => placeIn(session, shard) !== null && !session.report.leaving,
@@ -187,7 +193,10 @@ const nobody = (shard: Shard, context: OwnerContext): OwnerPlan => {
   });
   const who = several([...new Set(missing)]);
   const within = furthest(context.holders, shard, "")[0];
-  const instead = within === undefined ? "no copy is within reach" : `${within.pod} holds ${placeText(placeIn(within, shard))}`;
+  const instead =
+    within === undefined
+      ? "no copy is within reach"
+      : `${within.pod} holds ${placeText(placeIn(within, shard))}`;
   const message = `shard ${shard.id} has no owner until ${who} is back with its data; ${instead}. To go on without what is missing: edis failover ${shard.id} --force`;
   return waiting(shard, context, { reason: "NothingToPromote", message });
 };

@@ -36,9 +36,7 @@ export const beginHandover = (
   if (!isGoing && owner.pod === home) return unchanged(shard, context);
   const targets = membersOf(shard, context).filter((member) => isTarget(member, shard, context));
   const leaving = owner.report.leaving ? "is ending" : "is to be restarted or to go";
-  const [to] = isGoing
-    ? furthestHomeFirst(targets, shard, home)
-    : targets.filter(({ pod }) => pod === home);
+  const [to] = isGoing ? furthestHomeFirst(targets, shard, home) : targets.filter(({ pod }) => pod === home);
   if (to === undefined) return unchanged(shard, context);
   const waitMs = Math.max(
     retryMs[isGoing ? "leaving" : "home"] - memory.abortedMs,

@@ -36,7 +36,7 @@ export const clusterOf = (writers: number, readers: number, name = "demo"): Shar
 });
 
 export type Serving = Report["serving"];
-export const owning = (shard: number, at: number): Serving => ({
+export const owning = (shard: number, at: number): Extract<Serving, { kind: "owner" }> => ({
   ...owningFields,
   shard: shardId(shard),
   epoch: epoch(at),
