@@ -251,8 +251,10 @@ const own = (state: State, { id: shard, epoch }: Shard): void => {
   if (role.kind === "owner" && role.held.holding.shard === shard && role.writer.epoch === epoch) return;
   if (promises.kept(shard) !== epoch) {
     // It obeys nobody else from now on, and owns the shard once that is on the volume.
-    if (role.kind === "reader" && role.held.holding.shard === shard) letGoOfSource(state, role.following);
-    else leave(state);
+    if (role.kind === "reader" && role.held.holding.shard === shard) {
+      letGoOfSource(state, role.following);
+      state.role = { ...role, source: null };
+    } else leave(state);
     return;
   }
   leave(state);
@@ -285,7 +287,11 @@ const begin = (state: State, held: Held, epoch: Epoch): void => {
   const { journal, usage, publisher, logger } = options;
   activated.set(shard, epoch);
   state.undurable.begin(holding.bytes);
-  const gate: Gate = { leaseLeftMs: () => tenure.leaseLeftMs(), isShort: () => tenure.isShort() };
+  const gate: Gate = {
+    leaseLeftMs: () => tenure.leaseLeftMs(),
+    ageMs: () => tenure.ageMs(),
+    isShort: () => tenure.isShort(),
+  };
   const writer: Writer<Waiter> = activate(holding, epoch, { journal, isFull, usage, gate });
   const tenure: Tenure = createTenure({
     ...{ clock: options.clock, held, epoch, begins: holding.version },

@@ -186,7 +186,7 @@ export const ageMs = ({ role, options }: Serving): number => {
     case "nothing":
       return 0;
     case "owner":
-      return Math.max(0, -role.tenure.leaseLeftMs());
+      return role.tenure.ageMs();
     case "reader": {
       const { reader } = role.following;
       return reader.isCovered ? lagOf(reader, options.clock.nowMs()).ms : Infinity;

@@ -23,6 +23,8 @@ export type Tenure = Audience & {
   readonly epoch: Epoch;
   /** How long it may answer still: Infinity where nobody else can be made owner, negative since it may not. */
   readonly leaseLeftMs: () => number;
+  /** How old at most what the owner holds is: others may have written since it froze, or since its lease ended. Milliseconds. */
+  readonly ageMs: () => number;
   /** A report goes to info, which may grant a lease for it. */
   readonly reporting: (seq: number) => void;
   readonly granted: (grant: Grant) => void;
@@ -64,7 +66,7 @@ type State = {
   readonly options: TenureOptions;
   readonly lease: ReturnType<typeof createLease>;
   readonly inSync: ReturnType<typeof createInSync>;
-  followers: ReadonlyMap<string, Follower>;
+  followers: Map<string, Follower>;
   /** Which process of each pod was heard last. */
   readonly incarnations: Map<string, string>;
   index: TopologyIndex | null;
@@ -88,6 +90,7 @@ export const createTenure = (options: TenureOptions): Tenure => {
   return {
     epoch,
     leaseLeftMs: () => (state.untilMs === Infinity ? Infinity : state.untilMs - clock.nowMs()),
+    ageMs: () => ageOf(state),
     reporting: (seq) => {
       asked(lease.reports, seq, clock.nowMs());
     },
@@ -127,6 +130,12 @@ export const createTenure = (options: TenureOptions): Tenure => {
     isFrozen: () => state.freeze !== null,
     frozen: () => frozenAt(state),
   };
+};
+
+const ageOf = ({ untilMs, freeze, options }: State): number => {
+  if (untilMs === Infinity && freeze === null) return 0;
+  const nowMs = options.clock.nowMs();
+  return Math.max(0, nowMs - untilMs, freeze === null ? 0 : nowMs - freeze.sinceMs);
 };
 
 /** What follows from what has changed. */
@@ -181,7 +190,7 @@ const hear = (state: State, pod: string, { epoch, version, grant, leaseMs }: Ack
     look(state);
     return;
   }
-  state.followers = new Map(followers).set(pod, { ...follower, acked: version });
+  followers.set(pod, { ...follower, acked: version });
   settle(state);
 };
 

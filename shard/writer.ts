@@ -36,6 +36,8 @@ export type Writer<To> = {
 export type Gate = {
   /** How long the owner may answer still, and take writes: negative since it may not. Milliseconds. */
   readonly leaseLeftMs: () => number;
+  /** How old at most what it holds is. Milliseconds. */
+  readonly ageMs: () => number;
   /** Fewer readers are in sync than writes need. */
   readonly isShort: () => boolean;
 };
@@ -118,7 +120,7 @@ export const activate = <To>(
 };
 
 /** Of an owner that nobody can follow. */
-const alwaysOpen: Gate = { leaseLeftMs: () => Infinity, isShort: () => false };
+const alwaysOpen: Gate = { leaseLeftMs: () => Infinity, ageMs: () => 0, isShort: () => false };
 
 export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly WriterEffect<To>[] => {
   switch (event.kind) {
@@ -151,7 +153,7 @@ const takeRequests = <To>(
   { to, requests, refused, wallMs, lagMsMax = 0 }: Extract<WriterEvent<To>, { kind: "requests" }>,
 ): readonly WriterEffect<To>[] => {
   const before = writer.holding.version;
-  const lagMs = Math.max(0, -writer.gate.leaseLeftMs());
+  const lagMs = writer.gate.ageMs();
   const turn: FrameTurn = {
     ...turnOf(writer, wallMs),
     ...{ valueBytesLeft: replyValueBytesMax, lagMs, lagMsMax },
@@ -272,7 +274,7 @@ const unknownOutcome = (): Result =>
 /** The turn of a frame, whose reply is a frame too. */
 type FrameTurn = Turn & {
   valueBytesLeft: number;
-  /** Since the lease ended: others may have written since. Milliseconds; and how many an eventual read bears. */
+  /** How old at most what is held is, and what an eventual read bears. Milliseconds. */
   readonly lagMs: number;
   readonly lagMsMax: number;
 };
@@ -306,7 +308,7 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
   if (read.kind === "eventual" && lagMs > (read.lagMsMax ?? turn.lagMsMax))
     return refusal(
       "lagging",
-      `Cannot read here: this owner has had no lease for ${Math.round(lagMs)} ms; ask another`,
+      `Cannot read here: for ${Math.round(lagMs)} ms this owner has had no lease, or has been handing over; ask another`,
     );
   const stored = live(turn, key);
   if (!takeRoom(turn, stored?.value.length ?? 0)) return repliesTooLarge();

@@ -378,7 +378,11 @@ const gated = () => {
   const holding = emptyHolding(shardId(0), createSmallStore());
   const writer = activate<number>(holding, epoch(1), {
     ...{ journal: createJournal(), isFull: false },
-    gate: { leaseLeftMs: () => gate.leftMs, isShort: () => gate.isShort },
+    gate: {
+      leaseLeftMs: () => gate.leftMs,
+      ageMs: () => Math.max(0, -gate.leftMs),
+      isShort: () => gate.isShort,
+    },
   });
   step(writer, { kind: "durable", through: holding.version });
   const asking = (to: number, requests: readonly Request[]): readonly WriterEffect<number>[] =>
