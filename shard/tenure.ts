@@ -38,6 +38,8 @@ export type Tenure = Audience & {
   readonly safe: () => Version;
   /** Fewer are in sync than writes need. */
   readonly isShort: () => boolean;
+  /** For how long that has been so. Milliseconds; 0 where it is not. */
+  readonly shortMs: () => number;
   readonly inSync: () => ReadonlySet<string>;
   readonly statement: () => { readonly seq: number; readonly members: string[] };
   /** It takes nothing more that needs an owner, until the topology says how it goes on. */
@@ -72,6 +74,7 @@ type State = {
   index: TopologyIndex | null;
   untilMs: number;
   freeze: Freeze | null;
+  shortSinceMs: number | null;
   toldFrozen: boolean;
 };
 type Freeze = { readonly to: PodRef; readonly sinceMs: number };
@@ -84,7 +87,7 @@ export const createTenure = (options: TenureOptions): Tenure => {
   const state: State = {
     ...{ options, lease: createLease(), inSync: createInSync(begins), followers: new Map() },
     incarnations: new Map(),
-    ...{ index: null, untilMs: Infinity, freeze: null, toldFrozen: false },
+    ...{ index: null, untilMs: Infinity, freeze: null, shortSinceMs: null, toldFrozen: false },
   };
   const { lease, inSync } = state;
   return {
@@ -121,10 +124,8 @@ export const createTenure = (options: TenureOptions): Tenure => {
     },
     acknowledged: () => (settings().acks === "inSync" ? safeOf(state) : held.log.durable()),
     safe: () => safeOf(state),
-    isShort: () => {
-      const { acks, minInSync } = settings();
-      return acks === "inSync" && inSync.members.size < minInSync;
-    },
+    isShort: () => isShort(state),
+    shortMs: () => (state.shortSinceMs === null ? 0 : clock.nowMs() - state.shortSinceMs),
     inSync: () => new Set(inSync.members.keys()),
     statement: () => statement(inSync),
     isFrozen: () => state.freeze !== null,
@@ -142,10 +143,16 @@ const ageOf = ({ untilMs, freeze, options }: State): number => {
 const settle = (state: State): void => {
   const { lease, inSync, options } = state;
   state.untilMs = leaseUntilMs(lease, inSync.members.keys());
+  state.shortSinceMs = isShort(state) ? (state.shortSinceMs ?? options.clock.nowMs()) : null;
   options.changed();
   const isFrozen = frozenAt(state) !== null;
   if (isFrozen && !state.toldFrozen) options.tell();
   state.toldFrozen = isFrozen;
+};
+
+const isShort = ({ options, inSync }: State): boolean => {
+  const { acks, minInSync } = options.settings();
+  return acks === "inSync" && inSync.members.size < minInSync;
 };
 
 const safeOf = ({ options, inSync, followers }: State): Version => {

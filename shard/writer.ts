@@ -79,6 +79,8 @@ export type WriterEvent<To> =
   | { readonly kind: "durable"; readonly through: Version }
   /** The gate may stand otherwise than before. */
   | { readonly kind: "gate" }
+  /** Too few have been in sync for longer than writes wait for that. */
+  | { readonly kind: "short" }
   /** The volume is full, or has room again. */
   | { readonly kind: "room"; readonly isThere: boolean }
   /** A newer epoch has another owner. */
@@ -137,6 +139,8 @@ export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly W
       return release(writer);
     case "gate":
       return release(writer);
+    case "short":
+      return cutWrites(writer);
     case "room":
       return hearOfRoom(writer, event.isThere);
     case "stepDown": {
@@ -226,6 +230,13 @@ const release = <To>(writer: Writer<To>): readonly WriterEffect<To>[] => {
   return ready;
 };
 
+/** Writes that wait end: each is in the log, and may or may not come to be acknowledged by enough. */
+const cutWrites = <To>(writer: Writer<To>): readonly WriterEffect<To>[] => {
+  const cut = writer.waiting.filter(({ wrote }) => wrote);
+  writer.waiting = writer.waiting.filter(({ wrote }) => !wrote);
+  return [...cut.map(({ answer }) => unknown(answer)), ...release(writer)];
+};
+
 const expire = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<To>[] => {
   // Deletes take room in the log as well; they wait.
   if (writer.isFull) return [];
@@ -268,7 +279,7 @@ const unknown = <To>(answer: Answer<To>): Answer<To> => {
 const unknownOutcome = (): Result =>
   refusal(
     "outcome-unknown",
-    "Cannot say whether it was applied: the owner changed, or its volume was full, before it could be acknowledged; read first",
+    "Cannot say whether it was applied: the owner changed, its volume was full, or too few were in sync, before it could be acknowledged; read first",
   );
 
 /** The turn of a frame, whose reply is a frame too. */

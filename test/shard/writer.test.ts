@@ -434,6 +434,11 @@ test("while too few are in sync writes are refused, those under way wait, and re
   ]);
   gate.isShort = false;
   t.is(answered(step(writer, { kind: "gate" })).length, 1);
+
+  asking(4, [set("a", "4")]);
+  gate.isShort = true;
+  durable();
+  t.deepEqual(answered(step(writer, { kind: "short" })), [[4, "error outcome-unknown"]]);
 });
 
 test("batches of one client are let go in their order, whatever each of them waits for", (t) => {
