@@ -6,13 +6,15 @@ import type { Listener } from "../net/listen.ts";
 import type { Counters } from "./counters.ts";
 import type { RespListener } from "./front/resp/server.ts";
 import type { Usage } from "./memory.ts";
-import { addersTo, addMemoryMetrics, addRespMetrics, type Sample } from "./metrics.ts";
+import { addersTo, addMemoryMetrics, addOwnershipMetrics, addRespMetrics, type Sample } from "./metrics.ts";
+import type { Roles } from "./roles.ts";
 import type { Store } from "./store/store.ts";
 
 /** What the HTTP port shows: whether the process lives, whether it may be asked, and its figures for Prometheus. */
 export type HealthOptions = {
   readonly report: () => Report;
   readonly counters: Counters;
+  readonly roles: Pick<Roles, "leaseLeftMs">;
   /** The cluster's bound; undefined before the first topology. */
   readonly lagMsMax: () => number | undefined;
   readonly registered: () => boolean;
@@ -103,6 +105,7 @@ const createRegistry = (options: HealthOptions): Registry => {
   replicationCounters(counters, (name, help, value) => {
     counter(name, help, () => only(value()));
   });
+  addOwnershipMetrics({ gauge, counter }, options);
   addMemoryMetrics({ gauge, counter }, options);
   addRespMetrics({ gauge, counter }, options.resp);
   return registry;

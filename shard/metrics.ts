@@ -14,6 +14,7 @@ const labelsOf: Readonly<Record<string, string[]>> = {
   edis_shard_connections: ["port"],
   edis_shard_refusals_total: ["port", "code"],
   edis_shard_memory_policy: ["eviction"],
+  edis_shard_promised_epoch: ["shard"],
   edis_shard_keyspace_hits_total: ["protocol"],
   edis_shard_keyspace_misses_total: ["protocol"],
   edis_shard_resp_calls_total: ["command"],
@@ -44,6 +45,34 @@ export const addersTo = (registry: Registry): Adders => ({
 });
 
 const only = (value: number): readonly Sample[] => [{ labels: {}, value }];
+
+export const addOwnershipMetrics = (
+  { gauge, counter }: Adders,
+  { report, roles, counters }: Pick<HealthOptions, "report" | "roles" | "counters">,
+): void => {
+  gauge("edis_shard_lease_left_ms", "At an owner: how long it may answer still; 0 since it may not.", () => {
+    const leftMs = roles.leaseLeftMs();
+    return leftMs === null ? [] : only(Math.max(0, leftMs));
+  });
+  gauge("edis_shard_in_sync", "At an owner: how many are in sync with it.", () => {
+    const { serving } = report();
+    return serving.kind === "owner" ? only(serving.sync.members.length) : [];
+  });
+  gauge("edis_shard_promised_epoch", "No owner of the shard below this epoch is obeyed.", () => {
+    const { promised } = report();
+    return promised === null ? [] : [{ labels: { shard: String(promised.shard) }, value: promised.epoch }];
+  });
+  counter(
+    "edis_shard_no_lease_total",
+    "Requests refused, and batches of commands that came, while this owner had no lease.",
+    () => only(counters.noLease),
+  );
+  counter(
+    "edis_shard_quarantined_records_total",
+    "Records that the shard's history has lost: kept aside when another owner was followed.",
+    () => only(counters.quarantinedRecords),
+  );
+};
 
 export const addMemoryMetrics = (
   { gauge, counter }: Adders,

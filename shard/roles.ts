@@ -59,6 +59,8 @@ export type Roles = {
   readonly undurableBytes: () => number;
   /** How old at most what this process holds is; Infinity where nobody knows. Milliseconds. */
   readonly ageMs: () => number;
+  /** How long an owner may answer still, Infinity where nobody else can be made one; null of who owns nothing. Milliseconds. */
+  readonly leaseLeftMs: () => number | null;
   /** Of an owner: everything up to here is durable here and at whoever may be owner next. */
   readonly safe: () => Version;
   /** Somebody may be made owner after this one. */
@@ -249,8 +251,10 @@ const own = (state: State, { id: shard, epoch }: Shard): void => {
   if (role.kind === "owner" && role.held.holding.shard === shard && role.writer.epoch === epoch) return;
   if (promises.kept(shard) !== epoch) {
     // It obeys nobody else from now on, and owns the shard once that is on the volume.
-    if (role.kind === "reader" && role.held.holding.shard === shard) letGoOfSource(state, role.following);
-    else leave(state);
+    if (role.kind === "reader" && role.held.holding.shard === shard) {
+      letGoOfSource(state, role.following);
+      state.role = { ...role, source: null };
+    } else leave(state);
     return;
   }
   leave(state);
@@ -283,7 +287,11 @@ const begin = (state: State, held: Held, epoch: Epoch): void => {
   const { journal, usage, publisher, logger } = options;
   activated.set(shard, epoch);
   state.undurable.begin(holding.bytes);
-  const gate: Gate = { leaseLeftMs: () => tenure.leaseLeftMs(), isShort: () => tenure.isShort() };
+  const gate: Gate = {
+    leaseLeftMs: () => tenure.leaseLeftMs(),
+    ageMs: () => tenure.ageMs(),
+    isShort: () => tenure.isShort(),
+  };
   const writer: Writer<Waiter> = activate(holding, epoch, { journal, isFull, usage, gate });
   const tenure: Tenure = createTenure({
     ...{ clock: options.clock, held, epoch, begins: holding.version },
@@ -389,12 +397,13 @@ const isNext = ({ duty, role, options, activated }: State): boolean => {
   return epoch >= options.promises.floor(id) && epoch > (activated.get(id) ?? 0);
 };
 
-type OfTenure = Pick<Roles, "safe" | "hasHeir" | "reporting" | "granted">;
+type OfTenure = Pick<Roles, "leaseLeftMs" | "safe" | "hasHeir" | "reporting" | "granted">;
 
 /** What others ask and tell an owner; of what is none it means nothing. */
 const tenureOf = (state: State): OfTenure => {
   const tenure = (): Tenure | null => (state.role.kind === "owner" ? state.role.tenure : null);
   return {
+    leaseLeftMs: () => tenure()?.leaseLeftMs() ?? null,
     safe: () => tenure()?.safe() ?? version(0),
     hasHeir: () => (tenure()?.inSync().size ?? 0) > 0,
     reporting: (seq) => tenure()?.reporting(seq),

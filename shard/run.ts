@@ -167,7 +167,7 @@ const openAll = async (config: Config, rim: Rim, parts: Parts): Promise<Open> =>
   const http = await network.serveHttp({
     ...{ host, port: config.ports.http, logger },
     routes: healthRoutes({
-      ...{ report, counters, ports, resp, usage, registered },
+      ...{ report, counters, ports, resp, roles, usage, registered },
       store: () => roles.held()?.holding.store ?? null,
       lagMsMax: () => topology.current()?.topology.lagMsMax,
     }),

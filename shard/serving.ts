@@ -1,6 +1,6 @@
 import { check } from "../core/check.ts";
 import { shardId, type Epoch, type ShardId } from "../core/ids.ts";
-import { evictedPerTurnMax, expiredPerTurnMax } from "../core/limits.ts";
+import { evictedPerTurnMax, expiredPerTurnMax, parkedMsMax } from "../core/limits.ts";
 import type { TopologyIndex } from "../core/topology.ts";
 import type { Duty } from "./duty.ts";
 import { emptyHolding, type Holding } from "./holding.ts";
@@ -178,6 +178,7 @@ export const acknowledge = (state: Serving): void => {
   const { writer, tenure } = role;
   const through = tenure.acknowledged();
   write(state, writer, through > writer.durable ? { kind: "durable", through } : { kind: "gate" });
+  if (writer.waiting.length > 0 && tenure.shortMs() > parkedMsMax) write(state, writer, { kind: "short" });
 };
 
 /** How old at most what this process holds is; Infinity where nobody knows. Milliseconds. */
@@ -186,7 +187,7 @@ export const ageMs = ({ role, options }: Serving): number => {
     case "nothing":
       return 0;
     case "owner":
-      return Math.max(0, -role.tenure.leaseLeftMs());
+      return role.tenure.ageMs();
     case "reader": {
       const { reader } = role.following;
       return reader.isCovered ? lagOf(reader, options.clock.nowMs()).ms : Infinity;

@@ -23,6 +23,8 @@ export type Tenure = Audience & {
   readonly epoch: Epoch;
   /** How long it may answer still: Infinity where nobody else can be made owner, negative since it may not. */
   readonly leaseLeftMs: () => number;
+  /** How old at most what the owner holds is: others may have written since it froze, or since its lease ended. Milliseconds. */
+  readonly ageMs: () => number;
   /** A report goes to info, which may grant a lease for it. */
   readonly reporting: (seq: number) => void;
   readonly granted: (grant: Grant) => void;
@@ -36,6 +38,8 @@ export type Tenure = Audience & {
   readonly safe: () => Version;
   /** Fewer are in sync than writes need. */
   readonly isShort: () => boolean;
+  /** For how long that has been so. Milliseconds; 0 where it is not. */
+  readonly shortMs: () => number;
   readonly inSync: () => ReadonlySet<string>;
   readonly statement: () => { readonly seq: number; readonly members: string[] };
   /** It takes nothing more that needs an owner, until the topology says how it goes on. */
@@ -64,12 +68,13 @@ type State = {
   readonly options: TenureOptions;
   readonly lease: ReturnType<typeof createLease>;
   readonly inSync: ReturnType<typeof createInSync>;
-  followers: ReadonlyMap<string, Follower>;
+  followers: Map<string, Follower>;
   /** Which process of each pod was heard last. */
   readonly incarnations: Map<string, string>;
   index: TopologyIndex | null;
   untilMs: number;
   freeze: Freeze | null;
+  shortSinceMs: number | null;
   toldFrozen: boolean;
 };
 type Freeze = { readonly to: PodRef; readonly sinceMs: number };
@@ -82,12 +87,13 @@ export const createTenure = (options: TenureOptions): Tenure => {
   const state: State = {
     ...{ options, lease: createLease(), inSync: createInSync(begins), followers: new Map() },
     incarnations: new Map(),
-    ...{ index: null, untilMs: Infinity, freeze: null, toldFrozen: false },
+    ...{ index: null, untilMs: Infinity, freeze: null, shortSinceMs: null, toldFrozen: false },
   };
   const { lease, inSync } = state;
   return {
     epoch,
     leaseLeftMs: () => (state.untilMs === Infinity ? Infinity : state.untilMs - clock.nowMs()),
+    ageMs: () => ageOf(state),
     reporting: (seq) => {
       asked(lease.reports, seq, clock.nowMs());
     },
@@ -118,10 +124,8 @@ export const createTenure = (options: TenureOptions): Tenure => {
     },
     acknowledged: () => (settings().acks === "inSync" ? safeOf(state) : held.log.durable()),
     safe: () => safeOf(state),
-    isShort: () => {
-      const { acks, minInSync } = settings();
-      return acks === "inSync" && inSync.members.size < minInSync;
-    },
+    isShort: () => isShort(state),
+    shortMs: () => (state.shortSinceMs === null ? 0 : clock.nowMs() - state.shortSinceMs),
     inSync: () => new Set(inSync.members.keys()),
     statement: () => statement(inSync),
     isFrozen: () => state.freeze !== null,
@@ -129,14 +133,26 @@ export const createTenure = (options: TenureOptions): Tenure => {
   };
 };
 
+const ageOf = ({ untilMs, freeze, options }: State): number => {
+  if (untilMs === Infinity && freeze === null) return 0;
+  const nowMs = options.clock.nowMs();
+  return Math.max(0, nowMs - untilMs, freeze === null ? 0 : nowMs - freeze.sinceMs);
+};
+
 /** What follows from what has changed. */
 const settle = (state: State): void => {
   const { lease, inSync, options } = state;
   state.untilMs = leaseUntilMs(lease, inSync.members.keys());
+  state.shortSinceMs = isShort(state) ? (state.shortSinceMs ?? options.clock.nowMs()) : null;
   options.changed();
   const isFrozen = frozenAt(state) !== null;
   if (isFrozen && !state.toldFrozen) options.tell();
   state.toldFrozen = isFrozen;
+};
+
+const isShort = ({ options, inSync }: State): boolean => {
+  const { acks, minInSync } = options.settings();
+  return acks === "inSync" && inSync.members.size < minInSync;
 };
 
 const safeOf = ({ options, inSync, followers }: State): Version => {
@@ -181,7 +197,7 @@ const hear = (state: State, pod: string, { epoch, version, grant, leaseMs }: Ack
     look(state);
     return;
   }
-  state.followers = new Map(followers).set(pod, { ...follower, acked: version });
+  followers.set(pod, { ...follower, acked: version });
   settle(state);
 };
 

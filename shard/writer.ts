@@ -36,6 +36,8 @@ export type Writer<To> = {
 export type Gate = {
   /** How long the owner may answer still, and take writes: negative since it may not. Milliseconds. */
   readonly leaseLeftMs: () => number;
+  /** How old at most what it holds is. Milliseconds. */
+  readonly ageMs: () => number;
   /** Fewer readers are in sync than writes need. */
   readonly isShort: () => boolean;
 };
@@ -77,6 +79,8 @@ export type WriterEvent<To> =
   | { readonly kind: "durable"; readonly through: Version }
   /** The gate may stand otherwise than before. */
   | { readonly kind: "gate" }
+  /** Too few have been in sync for longer than writes wait for that. */
+  | { readonly kind: "short" }
   /** The volume is full, or has room again. */
   | { readonly kind: "room"; readonly isThere: boolean }
   /** A newer epoch has another owner. */
@@ -118,7 +122,7 @@ export const activate = <To>(
 };
 
 /** Of an owner that nobody can follow. */
-const alwaysOpen: Gate = { leaseLeftMs: () => Infinity, isShort: () => false };
+const alwaysOpen: Gate = { leaseLeftMs: () => Infinity, ageMs: () => 0, isShort: () => false };
 
 export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly WriterEffect<To>[] => {
   switch (event.kind) {
@@ -135,6 +139,8 @@ export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly W
       return release(writer);
     case "gate":
       return release(writer);
+    case "short":
+      return cutWrites(writer);
     case "room":
       return hearOfRoom(writer, event.isThere);
     case "stepDown": {
@@ -151,7 +157,7 @@ const takeRequests = <To>(
   { to, requests, refused, wallMs, lagMsMax = 0 }: Extract<WriterEvent<To>, { kind: "requests" }>,
 ): readonly WriterEffect<To>[] => {
   const before = writer.holding.version;
-  const lagMs = Math.max(0, -writer.gate.leaseLeftMs());
+  const lagMs = writer.gate.ageMs();
   const turn: FrameTurn = {
     ...turnOf(writer, wallMs),
     ...{ valueBytesLeft: replyValueBytesMax, lagMs, lagMsMax },
@@ -224,6 +230,13 @@ const release = <To>(writer: Writer<To>): readonly WriterEffect<To>[] => {
   return ready;
 };
 
+/** Writes that wait end: each is in the log, and may or may not come to be acknowledged by enough. */
+const cutWrites = <To>(writer: Writer<To>): readonly WriterEffect<To>[] => {
+  const cut = writer.waiting.filter(({ wrote }) => wrote);
+  writer.waiting = writer.waiting.filter(({ wrote }) => !wrote);
+  return [...cut.map(({ answer }) => unknown(answer)), ...release(writer)];
+};
+
 const expire = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<To>[] => {
   // Deletes take room in the log as well; they wait.
   if (writer.isFull) return [];
@@ -266,13 +279,13 @@ const unknown = <To>(answer: Answer<To>): Answer<To> => {
 const unknownOutcome = (): Result =>
   refusal(
     "outcome-unknown",
-    "Cannot say whether it was applied: the owner changed, or its volume was full, before it could be acknowledged; read first",
+    "Cannot say whether it was applied: the owner changed, its volume was full, or too few were in sync, before it could be acknowledged; read first",
   );
 
 /** The turn of a frame, whose reply is a frame too. */
 type FrameTurn = Turn & {
   valueBytesLeft: number;
-  /** Since the lease ended: others may have written since. Milliseconds; and how many an eventual read bears. */
+  /** How old at most what is held is, and what an eventual read bears. Milliseconds. */
   readonly lagMs: number;
   readonly lagMsMax: number;
 };
@@ -306,7 +319,7 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
   if (read.kind === "eventual" && lagMs > (read.lagMsMax ?? turn.lagMsMax))
     return refusal(
       "lagging",
-      `Cannot read here: this owner has had no lease for ${Math.round(lagMs)} ms; ask another`,
+      `Cannot read here: for ${Math.round(lagMs)} ms this owner has had no lease, or has been handing over; ask another`,
     );
   const stored = live(turn, key);
   if (!takeRoom(turn, stored?.value.length ?? 0)) return repliesTooLarge();

@@ -372,3 +372,113 @@ test("a writer answers as a plain map does, and its records alone make the same 
     { numRuns: 300 },
   );
 });
+
+const gated = () => {
+  const gate = { leftMs: 1_000, isShort: false };
+  const holding = emptyHolding(shardId(0), createSmallStore());
+  const writer = activate<number>(holding, epoch(1), {
+    ...{ journal: createJournal(), isFull: false },
+    gate: {
+      leaseLeftMs: () => gate.leftMs,
+      ageMs: () => Math.max(0, -gate.leftMs),
+      isShort: () => gate.isShort,
+    },
+  });
+  step(writer, { kind: "durable", through: holding.version });
+  const asking = (to: number, requests: readonly Request[]): readonly WriterEffect<number>[] =>
+    step(writer, { kind: "requests", to, requests, refused: [], wallMs: 1_000, lagMsMax: 500 });
+  const durable = (): readonly WriterEffect<number>[] =>
+    step(writer, { kind: "durable", through: writer.holding.version });
+  return { gate, writer, asking, durable };
+};
+const answered = (
+  effects: readonly WriterEffect<number>[],
+): readonly (readonly [number, ...(string | null)[]])[] =>
+  effects.flatMap((effect) =>
+    effect.kind === "reply" ? [[effect.to, ...effect.results.map(textOf)] as const] : [],
+  );
+
+test("what is durable waits for the next lease, and is unknown where the owner steps down before", (t) => {
+  const { gate, writer, asking, durable } = gated();
+  asking(1, [set("a", "1")]);
+  gate.leftMs = -1;
+  t.deepEqual(durable(), []);
+  gate.leftMs = 10;
+  t.deepEqual(answered(step(writer, { kind: "gate" })).length, 1);
+
+  asking(2, [set("a", "2")]);
+  gate.leftMs = 0;
+  t.deepEqual(durable(), []);
+  t.deepEqual(answered(step(writer, { kind: "stepDown" })), [[2, "error outcome-unknown"]]);
+});
+
+test("without a lease only answers go that bear their age", (t) => {
+  const { gate, asking } = gated();
+  gate.leftMs = -400;
+  t.deepEqual(answered(asking(1, [get("a")])), [[1, null]]);
+  t.deepEqual(asking(2, [get("a", { kind: "linearizable" })]), []);
+  gate.leftMs = -501;
+  t.deepEqual(answered(asking(3, [get("a"), get("a", { kind: "eventual", lagMsMax: 1_000 })])), [
+    [3, "error lagging", null],
+  ]);
+});
+
+test("while too few are in sync writes are refused, those under way wait, and reads go on", (t) => {
+  const { gate, writer, asking, durable } = gated();
+  asking(1, [set("a", "1")]);
+  gate.isShort = true;
+  t.deepEqual(durable(), []);
+  t.deepEqual(answered(asking(2, [get("a", { kind: "linearizable" })])), [[2, "1"]]);
+  t.deepEqual(answered(asking(3, [set("a", "2"), remove("a"), increment("b")])), [
+    [3, ...Array<string>(3).fill("error not-enough-in-sync")],
+  ]);
+  gate.isShort = false;
+  t.is(answered(step(writer, { kind: "gate" })).length, 1);
+
+  asking(4, [set("a", "4")]);
+  gate.isShort = true;
+  durable();
+  t.deepEqual(answered(step(writer, { kind: "short" })), [[4, "error outcome-unknown"]]);
+});
+
+test("batches of one client are let go in their order, whatever each of them waits for", (t) => {
+  const { gate, writer, durable } = gated();
+  const released: string[] = [];
+  let isReading = false;
+  const batchOf = (name: string): Batch => ({
+    run: (turn) => {
+      if (name === "writes" && !isReading)
+        write(turn, { kind: "set", key: bytesOf("a"), value: bytesOf("1"), expiresAtMs: null });
+    },
+    release: () => released.push(name),
+  });
+  const play = (effects: readonly WriterEffect<number>[]): void => {
+    for (const effect of effects) if (effect.kind === "release") effect.batch.release(effect.isDurable);
+  };
+  const execute = (batch: Batch): void => {
+    play(step(writer, { kind: "execute", batch, wallMs: 1_000 }));
+  };
+  const writes = batchOf("writes");
+  const other = batchOf("other");
+  execute(writes);
+  gate.isShort = true;
+  play(durable());
+  // The same client reads, and another one does.
+  isReading = true;
+  execute(writes);
+  execute(other);
+  t.deepEqual(released, ["other"]);
+  gate.isShort = false;
+  play(step(writer, { kind: "gate" }));
+  t.deepEqual(released, ["other", "writes", "writes"]);
+});
+
+test("a batch that came without a lease is answered: all that needs one was refused in it", (t) => {
+  const { gate, writer } = gated();
+  gate.leftMs = -1;
+  let isReleased = false;
+  const batch: Batch = { run: () => undefined, release: () => (isReleased = true) };
+  for (const effect of step(writer, { kind: "execute", batch, wallMs: 1_000 }))
+    if (effect.kind === "release") effect.batch.release(true);
+  t.true(isReleased);
+});

@@ -34,7 +34,7 @@ export const redirect = (place: Place, slot: number, isReadOnly: boolean): strin
 };
 
 /** What clients of Redis Cluster know as a passing state in which nobody serves: they try again. */
-const noLease = "CLUSTERDOWN The owner of the slot has no lease now: another may own it by now";
+export const noLease = "CLUSTERDOWN The owner of the slot has no lease now: another may own it by now";
 const masterDown = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
 
 const tooOld = ({ lag }: Place): boolean => {

@@ -17,7 +17,7 @@ import { shownKeys } from "../../../holding.ts";
 import { frozenSlot } from "../../../route.ts";
 import { matches } from "../glob.ts";
 import { parseLong } from "../numbers.ts";
-import { changingHands } from "../redirect.ts";
+import { changingHands, noLease } from "../redirect.ts";
 import { MustWait } from "../redirectKeys.ts";
 
 /** Commands over all keys of the shard. Those without a key are answered by whoever is asked, of what it holds. */
@@ -126,8 +126,10 @@ const flush = (call: Call): void => {
   const { args, turn, reply, session, server } = call;
   const how = option(args[1]);
   if (args.length > 2 || (args.length === 2 && how !== "ASYNC" && how !== "SYNC")) throw syntaxError();
-  if (server.roles.standing().kind !== "owner")
+  const standing = server.roles.standing();
+  if (standing.kind !== "owner")
     throw new ReplyError("READONLY You can't write against a read only replica.");
+  if (!standing.hasLease) throw new ReplyError(noLease);
   if (turn.holding.slots.includes(frozenSlot)) throwFrozen(call);
   const walk = turn.holding.store.walk();
   if (deleteSome(turn, walk, call.isQueued ? Infinity : flushedPerTurnMax)) {
@@ -146,9 +148,9 @@ const flush = (call: Call): void => {
     server.execute({
       run: (now) => {
         isHeldUp = false;
-        const isOwner = now.holding === turn.holding && server.roles.standing().kind === "owner";
-        if (!isOwner) outcome = "lost";
-        else if (now.holding.slots.includes(frozenSlot)) isHeldUp = true;
+        const stands = server.roles.standing();
+        if (now.holding !== turn.holding || stands.kind !== "owner") outcome = "lost";
+        else if (!stands.hasLease || now.holding.slots.includes(frozenSlot)) isHeldUp = true;
         else if (deleteSome(now, walk, flushedPerTurnMax)) outcome = "done";
       },
       release: (isDurable) => {
