@@ -1,6 +1,5 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
-import { version } from "../core/ids.ts";
 import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Register, Report, Role as PeerRole } from "../core/message.ts";
@@ -87,7 +86,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const moves: Moves = createMoves({
     ...{ clusterId, self, home, token, network, clock, random, logger, counters, roles },
     topology: () => topology.current(),
-    ...{ safe: () => roles.held()?.log.durable() ?? version(0), changed: reportSoon, served: parked.again },
+    ...{ changed: reportSoon, served: parked.again },
   });
   const volume = volumeOf(config, rim, {
     ...{ createStore, events: roles.logEvents },

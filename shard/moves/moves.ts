@@ -44,8 +44,6 @@ export type MovesOptions = {
   readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes">;
   readonly roles: Pick<Roles, "role" | "execute" | "safe">;
   readonly topology: () => TopologyIndex | undefined;
-  /** Everything up to here is durable here and at all who are in sync. */
-  readonly safe: () => Version;
   /** Info should hear of it at once. */
   readonly changed: () => void;
   /** What is served may be other than before: what waits for that is looked at again. */

@@ -268,3 +268,26 @@ test.serial("a shard without room takes no slots, says why, and goes on once the
   await world.info.reported(secondWriter, (report) => report.keys === lower.length);
   filler.close();
 });
+
+test.serial("slots are held only once all who are in sync have them", async (t) => {
+  const world = await startMoveWorld({ readers: [secondReader], proxied: true });
+  t.teardown(world.stop);
+  await filled(world);
+  await world.info.reported(
+    secondWriter,
+    ({ serving }) => serving.kind === "owner" && serving.sync.members.includes(secondReader),
+  );
+  // Whoever falls behind would be left out of the set: not here.
+  world.info.does.records = false;
+  world.link?.stall();
+  world.begin(lowerHalf);
+  await world.said(secondWriter, (move) => move.kind === "target" && move.state === "following");
+  const { seq } = await world.info.reported(secondWriter, () => true);
+  await world.info.reported(secondWriter, (report) => report.seq > seq + 4);
+  const waiting = await world.said(secondWriter, () => true);
+  t.like(waiting, { state: "following", keys: lower.length, holds: null });
+  world.link?.flow();
+  await freezeAll(world);
+  world.commit();
+  await world.info.reported(secondReader, (report) => report.keys === lower.length);
+});
