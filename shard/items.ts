@@ -1,7 +1,16 @@
 import { messageOf } from "../core/errors.ts";
-import { slot } from "../core/ids.ts";
+import { slot, type Slot } from "../core/ids.ts";
 import { foreseenKeysMax } from "../core/limits.ts";
-import { createRecordCursor, deleteOpcode, epochOpcode, type RecordCursor } from "../core/recordCursor.ts";
+import {
+  createRecordCursor,
+  deleteOpcode,
+  dropOpcode,
+  entryOpcode,
+  epochOpcode,
+  mapOpcode,
+  setOpcode,
+  type RecordCursor,
+} from "../core/recordCursor.ts";
 import { slotOfRange } from "../core/slot.ts";
 import type { Piece } from "./store/entries.ts";
 import type { KeyBatch, Store } from "./store/store.ts";
@@ -17,6 +26,14 @@ export type Carried = {
 /** Asked of each item before it is carried out: null, or why it must not be. What it is told of is good within the call. */
 export type Accept = (item: RecordCursor) => string | null;
 
+type Walk = {
+  bytes: Uint8Array;
+  at: number;
+  to: number;
+  /** What was read ahead ends with the drop of this slot; null where it does not. */
+  dropped: Slot | null;
+};
+
 // All used within one call only.
 const cursor = createRecordCursor();
 const keys: KeyBatch = {
@@ -29,7 +46,7 @@ const opcodes = new Uint8Array(foreseenKeysMax);
 const valueFroms = new Int32Array(foreseenKeysMax);
 const valueTos = new Int32Array(foreseenKeysMax);
 const expiries = new Float64Array(foreseenKeysMax);
-const walk = { bytes: keys.bytes, at: 0, to: 0 };
+const walk: Walk = { bytes: keys.bytes, at: 0, to: 0, dropped: null };
 const key = { bytes: keys.bytes, from: 0, to: 0, slot: slot(0), hash: 0 };
 const value = { bytes: keys.bytes, from: 0, to: 0 };
 
@@ -51,6 +68,7 @@ export const applyItems = (store: Store, { bytes, from, to }: Piece, accept: Acc
     }
     // Outside of what is caught: a store that cannot take what was accepted is no flaw of the bytes.
     carryOut(store);
+    if (walk.dropped !== null) store.dropSlot(walk.dropped);
   }
   walk.bytes = keys.bytes = key.bytes = value.bytes = nothing;
   return { end: walk.at, problem };
@@ -59,12 +77,25 @@ export const applyItems = (store: Store, { bytes, from, to }: Piece, accept: Acc
 const nothing = new Uint8Array();
 
 const readAhead = (accept: Accept): string | null => {
+  walk.dropped = null;
   while (keys.count < foreseenKeysMax && walk.at < walk.to) {
     const end = cursor.next(walk.bytes, walk.at);
     const problem = end > walk.to ? "it is cut off" : accept(cursor);
     if (problem !== null) return problem;
     walk.at = end;
-    if (cursor.opcode !== epochOpcode) note(keys.count++);
+    switch (cursor.opcode) {
+      case entryOpcode:
+      case setOpcode:
+      case deleteOpcode:
+        note(keys.count++);
+        break;
+      case dropOpcode:
+        walk.dropped = cursor.slot;
+        return null;
+      case epochOpcode:
+      case mapOpcode:
+        break;
+    }
   }
   return null;
 };

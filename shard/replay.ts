@@ -1,5 +1,5 @@
 import { badMessage } from "../core/cbor.ts";
-import { entryOpcode, epochOpcode, type RecordCursor } from "../core/recordCursor.ts";
+import { entryOpcode, epochOpcode, mapOpcode, type RecordCursor } from "../core/recordCursor.ts";
 import type { Holding } from "./holding.ts";
 import { applyItems, type Carried } from "./items.ts";
 import { historyWith } from "./replication/history.ts";
@@ -35,11 +35,18 @@ const gapBefore = (holding: Holding, { opcode, epoch, version }: RecordCursor): 
 };
 
 /** The holding's place is the record's now. */
-const step = (holding: Holding, { opcode, epoch, version, start, end }: RecordCursor): void => {
+const step = (holding: Holding, record: RecordCursor): void => {
+  const { opcode, epoch, version, start, end } = record;
   if (opcode === epochOpcode) {
     holding.history = historyWith(holding.history, epoch, holding.version);
     holding.epoch = epoch;
   }
+  noteMap(holding, record);
   holding.version = version;
   holding.bytes += end - start;
+};
+
+/** Takes over the version of the map that a record names. */
+export const noteMap = (holding: Holding, { opcode, mapVersion }: RecordCursor): void => {
+  if (opcode === mapOpcode) holding.mapVersion = mapVersion;
 };

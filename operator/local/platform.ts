@@ -64,7 +64,10 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
     cluster: wishes.cluster,
     observe: (cluster) => {
       const key = keyOf(cluster);
-      return Promise.resolve({ pods: running().pods(key), workload: workloads.get(key) ?? null });
+      return Promise.resolve({
+        ...{ pods: running().pods(key), workload: workloads.get(key) ?? null },
+        ...{ ended: new Set<string>(), outdated: null },
+      });
     },
     apply: async (cluster, workload) => {
       await state.token(cluster);
@@ -73,6 +76,8 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
       running().scale(cluster, workload, files);
       workloads.set(keyOf(cluster), workload);
     },
+    // Nothing that a file can say changes what processes are started with.
+    restart: () => Promise.resolve(),
     token: state.token,
     readOwnership: state.readOwnership,
     writeOwnership: state.writeOwnership,

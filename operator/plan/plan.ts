@@ -4,6 +4,7 @@ import { counted, several } from "./events.ts";
 import type { Assignment, Observed, Ownership, Plan, PlannedEvent, Session, Workload } from "./model.ts";
 import { planOwner } from "./owners.ts";
 import { planReaders } from "./readers.ts";
+import { planRollout, restartEvents } from "./rollout.ts";
 import { planShards } from "./shards.ts";
 
 /** Events of one kind in one plan before they are told as one. */
@@ -20,12 +21,17 @@ export const plan = (observed: Observed): Plan => {
   const pods = new Map(observed.pods.map((pod) => [pod.name, pod]));
   const sized = planShards(name, spec.writers, before?.shards ?? null);
   const readersOf = byShard(before?.assignments ?? []);
+  const { away, restarts, rollout } = planRollout({
+    ...{ name, readers: spec.readers, ephemeral: spec.storage.ephemeral, shards: sized.shards },
+    ...{ assignments: before?.assignments ?? [], pods, sessions, outdated: observed.outdated },
+  });
   const owned = sized.shards.map((shard) =>
     planOwner(shard, {
       name,
       sessions,
       readers: readersOf.get(shard.id) ?? [],
       leadingMs: observed.leadingMs,
+      away,
     }),
   );
   const shards = owned.map(({ shard }) => shard);
@@ -46,9 +52,11 @@ export const plan = (observed: Observed): Plan => {
     events: [
       ...scaled(observed.workload, workload),
       ...sized.events,
+      ...restartEvents(restarts),
       ...summed(owned.flatMap(({ event }) => event ?? [])),
       ...assigned(before?.assignments ?? [], assignments, sessions),
     ],
+    ...{ restarts, rollout },
     againMs: waits.length === 0 ? null : Math.min(...waits),
   };
 };

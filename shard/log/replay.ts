@@ -3,6 +3,7 @@ import { version, type Epoch, type Version } from "../../core/ids.ts";
 import { createRecordCursor, entryOpcode, skipRecords } from "../../core/recordCursor.ts";
 import type { Holding } from "../holding.ts";
 import { applyItems } from "../items.ts";
+import { noteMap } from "../replay.ts";
 import { historyWith } from "../replication/history.ts";
 import { damaged, type Flaw } from "./damage.ts";
 import { createFileReader, type FileReader } from "./fileReader.ts";
@@ -95,6 +96,7 @@ const applyRecords = (holding: Holding, bytes: Buffer, { start, end, first }: Re
       if (record.epoch < holding.epoch) return `record ${expected} is of an older epoch`;
       enterEpoch(holding, record.epoch);
     }
+    noteMap(holding, record);
     holding.version = expected;
     holding.bytes += record.end - record.start;
     return null;
