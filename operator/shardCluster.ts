@@ -7,6 +7,8 @@ export type ShardCluster = {
   /** UID of the object; the cluster id of everything that belongs to it. */
   readonly uid: string;
   readonly generation: number;
+  /** A person wants another owner for this shard, whatever is lost, if it is still in this epoch. Annotation `edis.dev/force-failover`. */
+  readonly force: { readonly shard: number; readonly epoch: number } | null;
   readonly spec: ShardClusterSpec;
 };
 
@@ -97,6 +99,10 @@ export type ShardStatus = {
   readonly id: number;
   readonly epoch: number;
   readonly owner: string;
+  /** Who would take over without losing anything. */
+  readonly inSync: readonly string[];
+  /** What is under way: stable, fencing or handover. */
+  readonly phase: string;
   readonly slots: number;
   readonly keys: number;
   readonly readers: readonly string[];
@@ -113,6 +119,8 @@ export type Condition = {
 
 export const writerPod = (name: string, ordinal: number): string => `${name}-write-${ordinal}`;
 export const readerPod = (name: string, ordinal: number): string => `${name}-read-${ordinal}`;
+
+export const isReaderPod = (pod: string): boolean => /-read-[0-9]+$/.test(pod);
 
 /** The number behind the last dash of a StatefulSet pod's name. */
 export const ordinalOf = (pod: string): number => Number(pod.slice(pod.lastIndexOf("-") + 1));

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { mapVersion, shardId, shardsMax } from "../core/ids.ts";
+import { epoch, mapVersion, shardId, shardsMax, version } from "../core/ids.ts";
 import { EdisError } from "../core/errors.ts";
 import { inSyncMax, readersMax } from "../core/limits.ts";
 import { branded, movesShape, shardShape } from "../core/shape.ts";
@@ -88,6 +88,17 @@ export const ownershipSchema: Schema = {
       },
     },
     lastMove: { ...count, description: "The id of the newest move there ever was." },
+    processes: {
+      description: "What tells the owners' processes from others of the same pods.",
+      type: "array",
+      maxItems: shardsMax,
+      items: {
+        type: "object",
+        required: ["shard", "epoch", "uid", "startedAtMs"],
+        "x-kubernetes-preserve-unknown-fields": true,
+        properties: { shard: count, epoch: count, uid: { type: "string" }, startedAtMs: { type: "number" } },
+      },
+    },
   },
 };
 
@@ -98,6 +109,15 @@ const decoded = v.object({
   assignments: v.array(v.object({ pod: v.string(), shard: branded(shardId) })),
   moves: movesShape,
   lastMove: v.optional(v.number(), 0),
+  processes: v.optional(
+    v.array(
+      v.object({
+        ...{ shard: branded(shardId), epoch: branded(epoch), uid: v.string(), startedAtMs: v.number() },
+        held: v.nullish(v.object({ epoch: branded(epoch), version: branded(version) }), null),
+      }),
+    ),
+    [],
+  ),
 });
 
 /** Reads what is stored in a ShardTopology's `spec`. Throws `bad-argument`: nothing is decided on half an ownership. */

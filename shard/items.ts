@@ -1,14 +1,12 @@
 import { messageOf } from "../core/errors.ts";
-import { slot, type Slot } from "../core/ids.ts";
+import { slot } from "../core/ids.ts";
 import { foreseenKeysMax } from "../core/limits.ts";
 import {
   createRecordCursor,
   deleteOpcode,
   dropOpcode,
-  entryOpcode,
   epochOpcode,
   mapOpcode,
-  setOpcode,
   type RecordCursor,
 } from "../core/recordCursor.ts";
 import { slotOfRange } from "../core/slot.ts";
@@ -26,14 +24,6 @@ export type Carried = {
 /** Asked of each item before it is carried out: null, or why it must not be. What it is told of is good within the call. */
 export type Accept = (item: RecordCursor) => string | null;
 
-type Walk = {
-  bytes: Uint8Array;
-  at: number;
-  to: number;
-  /** What was read ahead ends with the drop of this slot; null where it does not. */
-  dropped: Slot | null;
-};
-
 // All used within one call only.
 const cursor = createRecordCursor();
 const keys: KeyBatch = {
@@ -46,7 +36,7 @@ const opcodes = new Uint8Array(foreseenKeysMax);
 const valueFroms = new Int32Array(foreseenKeysMax);
 const valueTos = new Int32Array(foreseenKeysMax);
 const expiries = new Float64Array(foreseenKeysMax);
-const walk: Walk = { bytes: keys.bytes, at: 0, to: 0, dropped: null };
+const walk = { bytes: keys.bytes, at: 0, to: 0 };
 const key = { bytes: keys.bytes, from: 0, to: 0, slot: slot(0), hash: 0 };
 const value = { bytes: keys.bytes, from: 0, to: 0 };
 
@@ -62,13 +52,12 @@ export const applyItems = (store: Store, { bytes, from, to }: Piece, accept: Acc
   while (problem === null && walk.at < to) {
     keys.count = 0;
     try {
-      problem = readAhead(accept);
+      problem = readAhead(store, accept);
     } catch (error) {
       problem = messageOf(error);
     }
     // Outside of what is caught: a store that cannot take what was accepted is no flaw of the bytes.
     carryOut(store);
-    if (walk.dropped !== null) store.dropSlot(walk.dropped);
   }
   walk.bytes = keys.bytes = key.bytes = value.bytes = nothing;
   return { end: walk.at, problem };
@@ -76,26 +65,16 @@ export const applyItems = (store: Store, { bytes, from, to }: Piece, accept: Acc
 
 const nothing = new Uint8Array();
 
-const readAhead = (accept: Accept): string | null => {
-  walk.dropped = null;
+const readAhead = (store: Store, accept: Accept): string | null => {
   while (keys.count < foreseenKeysMax && walk.at < walk.to) {
     const end = cursor.next(walk.bytes, walk.at);
+    // What was read ahead comes first.
+    if (cursor.opcode === dropOpcode && keys.count > 0) return null;
     const problem = end > walk.to ? "it is cut off" : accept(cursor);
     if (problem !== null) return problem;
     walk.at = end;
-    switch (cursor.opcode) {
-      case entryOpcode:
-      case setOpcode:
-      case deleteOpcode:
-        note(keys.count++);
-        break;
-      case dropOpcode:
-        walk.dropped = cursor.slot;
-        return null;
-      case epochOpcode:
-      case mapOpcode:
-        break;
-    }
+    if (cursor.opcode === dropOpcode) store.dropSlot(cursor.slot);
+    else if (cursor.opcode !== epochOpcode && cursor.opcode !== mapOpcode) note(keys.count++);
   }
   return null;
 };

@@ -47,6 +47,6 @@ const step = (holding: Holding, record: RecordCursor): void => {
 };
 
 /** Takes over the version of the map that a record names. */
-export const noteMap = (holding: Holding, { opcode, mapVersion }: RecordCursor): void => {
-  if (opcode === mapOpcode) holding.mapVersion = mapVersion;
+export const noteMap = (holding: Holding, record: RecordCursor): void => {
+  if (record.opcode === mapOpcode) holding.mapVersion = record.mapVersion;
 };

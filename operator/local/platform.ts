@@ -17,6 +17,8 @@ export type LocalOptions = {
   readonly logLevel: string;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Who runs the processes; this one, where nothing is said. Hears of a cluster's key, and in words, when one of them changed. */
+  readonly processes?: (changed: (key: string, what: string | null) => void) => Processes;
   /** Something for people: an event of a cluster, a process that ended, a file that cannot be used. */
   readonly told: (cluster: string, event: PlannedEvent) => void;
 };
@@ -121,7 +123,9 @@ const lazyProcesses = (options: LocalOptions, changed: (key: string) => void): L
   return {
     started: () => processes,
     running: () => {
-      processes ??= createProcesses({ ...options, infoUrl: options.infoUrl(), changed: heard });
+      processes ??=
+        options.processes?.(heard) ??
+        createProcesses({ ...options, infoUrl: options.infoUrl(), changed: heard });
       return processes;
     },
   };

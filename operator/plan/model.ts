@@ -1,6 +1,7 @@
-import type { MapVersion, ShardId } from "../../core/ids.ts";
+import type { Epoch, MapVersion, ShardId } from "../../core/ids.ts";
 import type { Register, Report } from "../../core/message.ts";
-import type { Move, PodRef, Shard } from "../../core/topology.ts";
+import type { Place } from "../../core/request.ts";
+import type { Move, PodRef, Shard, Stamp } from "../../core/topology.ts";
 import type { ShardCluster } from "../shardCluster.ts";
 
 /** What is kept in the ShardTopology object: changed only by the operator, only by compare-and-set. */
@@ -15,6 +16,18 @@ export type Ownership = {
   readonly moves: readonly Move[];
   /** The id of the newest move there ever was. */
   readonly lastMove: number;
+  /** Of each shard's owner, as far as it is known, in the order of the shards. */
+  readonly processes: readonly OwnerProcess[];
+};
+/** What tells an owner's process from others that bore the name of its pod, and its data from other data. */
+export type OwnerProcess = {
+  readonly shard: ShardId;
+  /** The epoch that it was named owner in. */
+  readonly epoch: Epoch;
+  readonly uid: string;
+  readonly startedAtMs: number;
+  /** What it held of the shard when it was named: its volume never holds less. Null: nothing. */
+  readonly held: Place | null;
 };
 export type Assignment = { readonly pod: string; readonly shard: ShardId };
 
@@ -42,6 +55,22 @@ export type Session = PodRef & {
   readonly report: Report;
   /** Milliseconds since this process start first registered. */
   readonly ageMs: number;
+  /** Milliseconds since that heartbeat came. */
+  readonly silentMs: number;
+};
+/** A process that was connected in this term, and is not now. */
+export type Departed = PodRef & { readonly goneMs: number };
+
+/** What the operator knows of a shard besides, from this term. Times are milliseconds since then. */
+export type ShardMemory = {
+  /** Info granted its owner a lease; Infinity: never. */
+  readonly grantMs: number;
+  /** Its epoch and phase are what they are. */
+  readonly phaseMs: number;
+  /** A handover of this shard was given up; Infinity: none was. */
+  readonly abortedMs: number;
+  /** The first topology that told of this epoch and phase; null where none did yet. */
+  readonly told: Stamp | null;
 };
 
 /** Pods asked for: replicas of the two StatefulSets. */
@@ -53,6 +82,9 @@ export type Observed = {
   readonly ownership: Ownership | null;
   readonly pods: readonly Pod[];
   readonly sessions: readonly Session[];
+  readonly departed: readonly Departed[];
+  /** By shard. Of a shard that is not in it nothing is known. */
+  readonly memory: ReadonlyMap<ShardId, ShardMemory>;
   /** Null before the first apply. */
   readonly workload: Workload | null;
   /** Uids of pods that are gone and of which nothing runs any more: pods that are only gone may still run somewhere. */
@@ -73,6 +105,8 @@ export type Plan = {
   readonly restarts: readonly PodId[];
   /** Null where no pod is outdated. */
   readonly rollout: Rollout | null;
+  /** Shards without an owner that serves, and what is done or missing. */
+  readonly troubles: readonly Trouble[];
   /** What a person would want to know, once, when it happens. */
   readonly events: readonly PlannedEvent[];
   /** Something is waited for that no change will tell of: plan again after this long. Null where nothing is. */
@@ -93,6 +127,11 @@ export type Rollout = {
   readonly stuck: { readonly pod: string; readonly problem: string } | null;
 };
 
+export type Trouble = {
+  readonly shard: ShardId;
+  readonly reason: "FailingOver" | "OwnerUnreachable" | "NothingToPromote";
+  readonly message: string;
+};
 export type Refusal = { readonly reason: string; readonly message: string };
 export type PlannedEvent = {
   readonly type: "Normal" | "Warning";

@@ -1,7 +1,19 @@
 import { mapVersion } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
+import { isReaderPod, ordinalOf } from "../shardCluster.ts";
 import { counted, several } from "./events.ts";
-import type { Assignment, Observed, Ownership, Plan, PlannedEvent, Session, Workload } from "./model.ts";
+import type {
+  Assignment,
+  Observed,
+  OwnerProcess,
+  Ownership,
+  Plan,
+  PlannedEvent,
+  Session,
+  Workload,
+} from "./model.ts";
+import { contextsOf } from "./ownerContexts.ts";
+import type { OwnerPlan } from "./ownerPlan.ts";
 import { planOwner } from "./owners.ts";
 import { planReaders } from "./readers.ts";
 import { planRollout, restartEvents } from "./rollout.ts";
@@ -20,20 +32,12 @@ export const plan = (observed: Observed): Plan => {
   const sessions = new Map(observed.sessions.map((session) => [session.pod, session]));
   const pods = new Map(observed.pods.map((pod) => [pod.name, pod]));
   const sized = planShards(name, spec.writers, before?.shards ?? null);
-  const readersOf = byShard(before?.assignments ?? []);
   const { away, restarts, rollout } = planRollout({
     ...{ name, readers: spec.readers, ephemeral: spec.storage.ephemeral, shards: sized.shards },
     ...{ assignments: before?.assignments ?? [], pods, sessions, outdated: observed.outdated },
   });
-  const owned = sized.shards.map((shard) =>
-    planOwner(shard, {
-      name,
-      sessions,
-      readers: readersOf.get(shard.id) ?? [],
-      leadingMs: observed.leadingMs,
-      away,
-    }),
-  );
+  const contextOf = contextsOf(observed, { sessions, away: new Set([...awayOf(observed), ...away]) });
+  const owned = sized.shards.map((shard) => planOwner(shard, contextOf(shard)));
   const shards = owned.map(({ shard }) => shard);
   const assignments = planReaders({
     name,
@@ -43,12 +47,13 @@ export const plan = (observed: Observed): Plan => {
     pods,
     sessions,
   });
-  const workload = { writers: shards.length, readers: spec.readers };
+  const workload = { writers: shards.length, readers: readersNeeded(spec.readers, shards) };
   const waits = owned.flatMap(({ againMs }) => againMs ?? []);
   return {
     workload,
-    ownership: ownershipAfter(observed, shards, assignments),
+    ownership: ownershipAfter(observed, owned, assignments),
     refusals: sized.refusals,
+    troubles: owned.flatMap(({ trouble }) => trouble ?? []),
     events: [
       ...scaled(observed.workload, workload),
       ...sized.events,
@@ -61,28 +66,59 @@ export const plan = (observed: Observed): Plan => {
   };
 };
 
-const ownershipAfter = (
-  { cluster, ownership: before }: Observed,
-  shards: readonly Shard[],
-  assignments: readonly Assignment[],
-): Ownership => {
-  if (before === null)
-    return { clusterId: cluster.uid, mapVersion: mapVersion(1), shards, assignments, moves: [], lastMove: 0 };
-  const sameShards =
-    shards.length === before.shards.length && shards.every((shard, i) => shard === before.shards[i]);
-  if (sameShards && assignments === before.assignments) return before;
-  return { ...before, shards: sameShards ? before.shards : shards, assignments };
+/** Pods that are going, or are to go: what they own is handed over first. */
+const awayOf = ({ cluster: { spec }, pods }: Observed): ReadonlySet<string> =>
+  new Set(
+    pods
+      .filter(({ deleting, home, ordinal }) => deleting || (home === "reader" && ordinal >= spec.readers))
+      .map(({ name }) => name),
+  );
+
+/** A reader that owns a shard, or is about to, stays until that is handed over. */
+const readersNeeded = (wanted: number, shards: readonly Shard[]): number => {
+  let needed = wanted;
+  for (const { owner, phase } of shards) {
+    for (const ref of [owner, phase.kind === "handover" ? phase.to : null]) {
+      if (ref !== null && isReaderPod(ref.pod)) needed = Math.max(needed, ordinalOf(ref.pod) + 1);
+    }
+  }
+  return needed;
 };
 
-const byShard = (assignments: readonly Assignment[]): ReadonlyMap<number, readonly string[]> => {
-  const pods = new Map<number, string[]>();
-  for (const { pod, shard } of assignments) {
-    const readers = pods.get(shard);
-    if (readers === undefined) pods.set(shard, [pod]);
-    else readers.push(pod);
+const ownershipAfter = (
+  { cluster, ownership: before }: Observed,
+  owned: readonly OwnerPlan[],
+  assignments: readonly Assignment[],
+): Ownership => {
+  const shards = owned.map(({ shard }) => shard);
+  const processes = owned.flatMap(({ process }) => process ?? []);
+  if (before === null) {
+    return {
+      ...{ clusterId: cluster.uid, mapVersion: mapVersion(1), shards, assignments },
+      ...{ moves: [], lastMove: 0, processes },
+    };
   }
-  return pods;
+  const next = {
+    ...before,
+    shards: sameItems(shards, before.shards) ? before.shards : shards,
+    assignments,
+    processes: sameItems(processes, before.processes) ? before.processes : processes,
+    moves: goingOn(before.moves, shards),
+  };
+  const parts = ["shards", "assignments", "processes", "moves"] as const;
+  return parts.every((part) => next[part] === before[part]) ? before : next;
 };
+
+/** A move ends with either of its epochs. */
+const goingOn = (moves: Ownership["moves"], shards: readonly Shard[]): Ownership["moves"] => {
+  const left = moves.filter(
+    ({ from, fromEpoch, to, toEpoch }) => shards[from]?.epoch === fromEpoch && shards[to]?.epoch === toEpoch,
+  );
+  return left.length === moves.length ? moves : left;
+};
+
+const sameItems = (a: readonly (Shard | OwnerProcess)[], b: readonly (Shard | OwnerProcess)[]): boolean =>
+  a.length === b.length && a.every((item, i) => item === b[i]);
 
 const scaled = (before: Workload | null, after: Workload): readonly PlannedEvent[] =>
   (["writers", "readers"] as const).flatMap((what) => {

@@ -10,6 +10,7 @@ export const clusterOf = (writers: number, readers: number, name = "demo"): Shar
   name,
   uid: "uid-1",
   generation: 1,
+  force: null,
   spec: {
     writers,
     readers,
@@ -35,7 +36,7 @@ export const clusterOf = (writers: number, readers: number, name = "demo"): Shar
 });
 
 export type Serving = Report["serving"];
-export const owning = (shard: number, at: number): Serving => ({
+export const owning = (shard: number, at: number): Extract<Serving, { kind: "owner" }> => ({
   ...owningFields,
   shard: shardId(shard),
   epoch: epoch(at),
@@ -78,6 +79,7 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
     pod,
     incarnation,
     ageMs: fields.ageMs ?? 60_000,
+    silentMs: 0,
     registered: {
       home,
       node,
@@ -127,6 +129,8 @@ export const observedOf = (cluster: ShardCluster, seen: Partial<Observed> = {}):
   pods: [],
   sessions: [],
   workload: null,
+  departed: [],
+  memory: new Map(),
   ended: new Set(),
   outdated: null,
   leadingMs: 60_000,

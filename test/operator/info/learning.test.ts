@@ -51,7 +51,7 @@ const ownership: Ownership = {
     },
   ],
   assignments: [{ pod: "demo-read-0", shard: shardId(0) }],
-  ...{ moves: [], lastMove: 0 },
+  ...{ moves: [], lastMove: 0, processes: [] },
 };
 const session = (pod: string, incarnation = "a"): Session => {
   const home = pod.includes("write") ? ("writer" as const) : ("reader" as const);
@@ -65,7 +65,7 @@ const session = (pod: string, incarnation = "a"): Session => {
     incarnation,
     registered: { home, address, node: "", zone: "", ...registerFields },
     report,
-    ageMs: 0,
+    ...{ ageMs: 0, silentMs: 0 },
   };
 };
 
