@@ -3,14 +3,12 @@ import { systemClock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import { createLogger } from "../core/logger.ts";
 import { systemNetwork } from "../net/network.ts";
-import { tuneCollector } from "./collector.ts";
 import { readConfig } from "./config.ts";
 import { systemDisk } from "./log/disk.ts";
 import { startShard } from "./run.ts";
 
 /** The shard program: `EDIS_…` in the environment (config.ts), logs to standard error, ends cleanly at SIGTERM. */
 const main = async (): Promise<void> => {
-  tuneCollector();
   const config = readConfig(process.env);
   const incarnation = randomBytes(8).toString("hex");
   const logger = createLogger(config.logLevel, { pod: config.pod, incarnation });
