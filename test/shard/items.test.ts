@@ -1,6 +1,7 @@
 import test from "ava";
 import { epoch, version } from "../../core/ids.ts";
-import { encodeRecord, type Operation } from "../../core/record.ts";
+import { encodeDrop, encodeRecord, type Operation } from "../../core/record.ts";
+import { slotOf } from "../../core/slot.ts";
 import { applyItems } from "../../shard/items.ts";
 import { bytesOf } from "../support/shardBytes.ts";
 import { createSmallStore } from "../support/shardStore.ts";
@@ -50,4 +51,20 @@ test("an item that reaches beyond the piece is not carried out", (t) => {
   const bytes = records([set("a", "1"), set("b", "2")]);
   const { end, problem } = applyItems(store, { bytes, from: 0, to: bytes.length - 1 }, accept);
   t.deepEqual([end, problem, store.keys()], [records([set("a", "1")]).length, "it is cut off", 1]);
+});
+
+test("a slot is dropped at its place among the others", (t) => {
+  const store = createSmallStore();
+  const dropped = slotOf(bytesOf("{t}"));
+  const before = records([set("{t}a", "1"), set("u", "2")]);
+  const bytes = Buffer.concat([
+    before,
+    encodeDrop(epoch(1), version(3), dropped),
+    records([set("{t}b", "3")]),
+  ]);
+  t.is(applyItems(store, wholeOf(bytes), accept).problem, null);
+  t.deepEqual(
+    ["{t}a", "{t}b", "u"].map((key) => store.get(bytesOf(key))?.value),
+    [undefined, bytesOf("3"), bytesOf("2")],
+  );
 });
