@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
 import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
-import type { Hello, Report, Role as PeerRole } from "../core/message.ts";
+import type { Hello, Register, Report, Role as PeerRole } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
 import { serveHttp } from "../net/http.ts";
 import { listen, type Admission, type Listener } from "../net/listen.ts";
@@ -96,10 +96,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const found = await volume.found();
   if (found !== null) roles.keep(await volume.open(found));
   const address = addressAt(config.advertiseHost, { ...ports, http, resp });
-  const register = {
-    kind: "register",
-    ...{ home, address, node: config.node, zone: config.zone, uid: "", startedAtMs: 0 },
-  } as const;
+  const register = registerOf(config, address);
   const session: InfoSession | undefined = startInfoSession({
     ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
   });
@@ -117,6 +114,11 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     },
   };
 };
+
+const registerOf = ({ home, node, zone }: Config, address: Address): Register => ({
+  kind: "register",
+  ...{ home, address, node, zone, uid: "", startedAtMs: 0 },
+});
 
 type Serving = {
   readonly front: Front;

@@ -31,10 +31,19 @@ export const write = (turn: Turn, operation: Operation): void => {
 };
 
 /** Makes the record of an operation that the store carries out besides. Key and value are what they were in it. */
-export const record = ({ holding, epoch, journal, watches }: Turn, operation: Operation): void => {
+export const record = (turn: Turn, operation: Operation): void => {
+  append(turn, operation);
+  touch(turn.watches, operation.key);
+};
+
+/** The record of a key that had expired and that the store removes besides. Nobody hears of it: it has been gone since it expired. */
+export const recordExpired = (turn: Turn, key: Uint8Array): void => {
+  append(turn, { kind: "delete", key });
+};
+
+const append = ({ holding, epoch, journal }: Turn, operation: Operation): void => {
   holding.version = version(holding.version + 1);
   holding.bytes += journal.add(epoch, holding.version, operation);
-  touch(watches, operation.key);
 };
 
 /** The same of a set, whose epoch and version are filled in. */
@@ -92,8 +101,18 @@ export const lookThere = (turn: Turn, key: Uint8Array): boolean => {
 export const remove = (turn: Turn, key: Uint8Array): boolean => {
   const expiresAtMs = turn.holding.store.expiryOf(key);
   if (expiresAtMs === undefined) return false;
+  if (hasExpired(expiresAtMs, turn.wallMs)) {
+    removeExpired(turn, key);
+    return false;
+  }
   write(turn, { kind: "delete", key });
-  return !hasExpired(expiresAtMs, turn.wallMs);
+  return true;
+};
+
+/** Removes a key that has expired. */
+export const removeExpired = (turn: Turn, key: Uint8Array): void => {
+  recordExpired(turn, key);
+  apply(turn.holding.store, { kind: "delete", key });
 };
 
 /** A key is gone from the instant at which it expires, whether or not its record has been removed. */

@@ -6,7 +6,7 @@ import type { Journal } from "./journal.ts";
 import { evict, makeRoom, unlimited, type Usage } from "./memory.ts";
 import { historyUpTo, historyWith } from "./replication/history.ts";
 import { refusal, type Refusal } from "./route.ts";
-import { isThere, live, remove, write, type Turn } from "./turn.ts";
+import { isThere, live, remove, removeExpired, write, type Turn } from "./turn.ts";
 import { touchAll, type Watches } from "./watches.ts";
 
 /**
@@ -160,7 +160,7 @@ const expire = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<T
   if (writer.isFull) return [];
   const turn = turnOf(writer, wallMs);
   const keys = writer.holding.store.expired(wallMs, expiredPerTurnMax);
-  for (const key of keys) write(turn, { kind: "delete", key });
+  for (const key of keys) removeExpired(turn, key);
   return keys.length === 0 ? [] : [{ kind: "written" }];
 };
 

@@ -16,7 +16,13 @@ const integers = [
   ..."9223372036854775808|abc|1.5|| 1|01|-0".split("|"),
 ];
 const offsets = [..."0|1|2|-1|-2|3|7|8|9|15|16|-3|-8|-100|100|20".split("|"), "9223372036854775807", "x"];
-const times = ["100000", "200000", "50000", "0", "-1", "abc", "9223372036854775807", "-9223372036854775808"];
+const oddTimes = ["0", "-1", "abc", "9223372036854775807", "-9223372036854775808"];
+/**
+ * Relative expiries, in seconds or milliseconds. No two are alike: which of two equal ones ends later depends on the
+ * milliseconds between the commands, and those are each server's own.
+ */
+const time = (random: Random): string =>
+  random.below(2) === 0 ? random.pick(oddTimes) : String(1_000 * (100 + random.below(1_000_000)));
 const instants = ["4000000000", "5000000000", "1", "0", "-5", "abc"];
 const instantsMs = ["4000000000000", "5000000000000", "1", "0", "-5", "abc"];
 const floats = [
@@ -49,8 +55,8 @@ const setOption: Make = (random) =>
     () => ["xx"],
     () => ["GET"],
     () => ["KEEPTTL"],
-    () => ["EX", random.pick(times)],
-    () => ["PX", random.pick(times)],
+    () => ["EX", time(random)],
+    () => ["PX", time(random)],
     () => ["EXAT", random.pick(instants)],
     () => ["PXAT", random.pick(instantsMs)],
     () => ["PERSIST"],
@@ -66,8 +72,8 @@ const makers: Readonly<Record<string, Make>> = {
   get: (r) => [key(r)],
   set: (r) => [key(r), value(r), ...options(r)],
   setnx: (r) => [key(r), value(r)],
-  setex: (r) => [key(r), r.pick(times), value(r)],
-  psetex: (r) => [key(r), r.pick(times), value(r)],
+  setex: (r) => [key(r), time(r), value(r)],
+  psetex: (r) => [key(r), time(r), value(r)],
   getset: (r) => [key(r), value(r)],
   getdel: (r) => [key(r)],
   getex: (r) => [key(r), ...options(r, 2)],
@@ -106,8 +112,8 @@ const makers: Readonly<Record<string, Make>> = {
   rename: (r) => [key(r), key(r)],
   renamenx: (r) => [key(r), key(r)],
   copy: (r) => [key(r), key(r), ...maybe(r, r.pick(["REPLACE", "x"])), ...maybe(r, "DB", "0")],
-  expire: (r) => [key(r), r.pick(times), ...expireOptions(r)],
-  pexpire: (r) => [key(r), r.pick([...times, "100000000"]), ...expireOptions(r)],
+  expire: (r) => [key(r), time(r), ...expireOptions(r)],
+  pexpire: (r) => [key(r), time(r), ...expireOptions(r)],
   expireat: (r) => [key(r), r.pick(instants), ...expireOptions(r)],
   pexpireat: (r) => [key(r), r.pick(instantsMs), ...expireOptions(r)],
   ttl: (r) => [key(r)],

@@ -56,9 +56,8 @@ const isSame = (args: readonly string[], ours: Buffer, theirs: Buffer): boolean 
   }
   // What a key takes is each server's own.
   if (name === "memory" && a.startsWith(":") && b.startsWith(":")) return true;
-  // Seconds are counted from other beginnings.
-  if (name === "object" && a.startsWith(":") && b.startsWith(":"))
-    return Math.abs(Number(a.slice(1)) - Number(b.slice(1))) <= 1;
+  // Redis shares small integers between keys, and with them the instant at which one was used last.
+  if (name === "object" && a.startsWith(":") && b.startsWith(":")) return true;
   // The connection's number and the mode are each server's own.
   if (name === "hello" && a.includes("modules")) return b.includes("modules");
   const sorted = (text: string): string => text.split("\r\n").sort().join();

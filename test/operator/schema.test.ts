@@ -56,7 +56,7 @@ test("rebalance.bytesPerSecondMax is a quantity of at least 64Ki", (t) => {
     t.deepEqual(broken(object({ rebalance: { bytesPerSecondMax } })), [], bytesPerSecondMax);
   for (const bytesPerSecondMax of ["1Ki", "fast", "0", "-1Mi"])
     t.deepEqual(broken(object({ rebalance: { bytesPerSecondMax } })), [
-      "spec.rebalance: bytesPerSecondMax must be a quantity ",
+      "spec.rebalance: bytesPerSecondMax must be a quantity of ",
     ]);
 });
 

@@ -84,6 +84,22 @@ test.serial("a transaction whose key another client wrote is not carried out", a
   other.close();
 });
 
+test.serial("a transaction is carried out where what was done to its key changed nothing", async (t) => {
+  const carriedOut = ["+OK\r\n", "+QUEUED\r\n", "*1\r\n+PONG\r\n"];
+  const transaction = [["MULTI"], ["PING"], ["EXEC"]];
+  await ask(owner, ["SET", "w", "a"], ["WATCH", "w"]);
+  t.deepEqual(await ask(owner, ["SETBIT", "w", "1", "1"], ["SETBIT", "w", "0", "0"], ...transaction), [
+    ...[":1\r\n", ":0\r\n"],
+    ...carriedOut,
+  ]);
+  // It had expired before it was watched: that it is removed now is nothing new.
+  await ask(owner, ["SET", "w", "a", "PXAT", "1"], ["WATCH", "w"]);
+  t.deepEqual(await ask(owner, ["DEL", "w"], ["GETDEL", "w"], ...transaction), [
+    ...[":0\r\n", "$-1\r\n"],
+    ...carriedOut,
+  ]);
+});
+
 /** A command of a plain form or nearly so, with keys that share a tag. */
 const nearlyPlain = (random: Random, tag: string): string[] => {
   const key = (): string => `{${tag}}${random.below(4)}`;

@@ -5,7 +5,7 @@ import type { SlotSet } from "../../route.ts";
 import { makeRoom } from "../../memory.ts";
 import type { SetPieces } from "../../replication/recordEncoder.ts";
 import type { KeyBatch } from "../../store/store.ts";
-import { countLook, record, recordSet, seekLive, type Turn } from "../../turn.ts";
+import { countLook, record, recordExpired, recordSet, seekLive, type Turn } from "../../turn.ts";
 import { parseLength } from "./numbers.ts";
 import type { Parser, RawCommand } from "./parser.ts";
 import type { Replies } from "./replies.ts";
@@ -279,10 +279,14 @@ const del = (hot: Hot, command: RawCommand, count: number): boolean => {
   let removed = 0;
   for (let i = 1; i < count; i++) {
     pointAt(hot, command, i);
-    if (seekLive(turn, key)) removed++;
+    const isLive = seekLive(turn, key);
     // One that expired is in the store still: its record is written, so that it is gone.
     if (!turn.holding.store.remove()) continue;
-    record(turn, { kind: "delete", key: key.bytes.subarray(key.from, key.to) });
+    const bytes = key.bytes.subarray(key.from, key.to);
+    if (isLive) {
+      removed++;
+      record(turn, { kind: "delete", key: bytes });
+    } else recordExpired(turn, bytes);
   }
   hot.reply.integer(removed);
   return true;

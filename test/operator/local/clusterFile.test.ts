@@ -33,7 +33,7 @@ test("what is wrong is said with line, column and what is wanted", (t) => {
     "7:12 spec.readers is -1; it must be >= 0",
   ]);
   t.deepEqual(problemsOf(`${head}spec:\n  reeders: 3\n`), [
-    "6:3 spec has no field reeders; it has writers, readers, image, reads, storage, durability, memory, template",
+    "6:3 spec has no field reeders; it has writers, readers, image, reads, storage, durability, failover, rebalance, memory, template",
   ]);
   t.deepEqual(problemsOf("apiVersion: edis.dev/v1alpha1\nkind: ShardCluster\nmetadata: {}\n"), [
     "3:1 metadata has no name, which is needed",

@@ -29,13 +29,19 @@ const setBit = ({ args, turn, reply }: Call): void => {
   if (bit !== 0 && bit !== 1) throw new ReplyError("ERR bit is not an integer or out of range");
   const before = live(turn, key);
   const at = Math.floor(offset / 8);
+  const was = before === undefined ? 0 : bitAt(before.value, offset);
+  // As in Redis, what changes nothing writes nothing: whoever watches the key need not start again.
+  if (before !== undefined && at < before.value.length && was === bit) {
+    reply.integer(was);
+    return;
+  }
   const value = Buffer.alloc(Math.max(before?.value.length ?? 0, at + 1));
   if (before !== undefined) value.set(before.value);
   const mask = 0x80 >> (offset % 8);
   const byte = value[at] ?? 0;
   value[at] = bit === 1 ? byte | mask : byte & ~mask;
   write(turn, { kind: "set", key, value, expiresAtMs: before?.expiresAtMs ?? null });
-  reply.integer((byte & mask) === 0 ? 0 : 1);
+  reply.integer(was);
 };
 
 const getBit = ({ args, turn, reply }: Call): void => {

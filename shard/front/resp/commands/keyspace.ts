@@ -1,5 +1,5 @@
 import type { Entry } from "../../../../core/record.ts";
-import { hasExpired, isThere, write, type Turn } from "../../../turn.ts";
+import { hasExpired, isThere, remove, type Turn } from "../../../turn.ts";
 import {
   arg,
   command,
@@ -144,7 +144,7 @@ const deleteSome = (turn: Turn, walk: Iterator<Entry>, max: number): boolean => 
   for (let i = 0; i < max; i++) {
     const next = walk.next();
     if (next.done === true) return true;
-    write(turn, { kind: "delete", key: next.value.key });
+    remove(turn, next.value.key);
   }
   return false;
 };
