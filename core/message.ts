@@ -317,6 +317,7 @@ export type ToClient = v.InferOutput<typeof toClientSchema>;
 export type FromShard = v.InferOutput<typeof fromShardSchema>;
 export type ToShard = v.InferOutput<typeof toShardSchema>;
 export type FromReader = v.InferOutput<typeof fromReaderSchema>;
+export type SlotSizes = v.InferOutput<typeof slotSizes>;
 export type ToReader = v.InferOutput<typeof toReaderSchema>;
 export type Register = v.InferOutput<typeof register>;
 export type History = v.InferOutput<typeof historyField>;

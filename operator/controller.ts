@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
+import { createLedger, type LedgerKeeper } from "./ledger.ts";
 import type { Info } from "./info/info.ts";
 import { announcedOf } from "./info/publish.ts";
 import type { Observed, PlannedEvent, Refusal } from "./plan/model.ts";
@@ -74,10 +75,14 @@ type Memory = {
   refusals: string;
   status: ShardClusterStatus | null;
   statusMs: number;
+  readonly ledger: LedgerKeeper;
 };
 
 const createReconciler = ({ platform, info, clock, logger }: ControllerOptions) => {
   const memories = new Map<string, Memory>();
+  const newMemory = (): Memory => ({
+    ...{ told: new Set(), refusals: "", status: null, statusMs: -Infinity, ledger: createLedger(clock) },
+  });
 
   const tell = async (
     cluster: ShardCluster,
@@ -120,15 +125,15 @@ const createReconciler = ({ platform, info, clock, logger }: ControllerOptions) 
       await platform.forget(key);
       return null;
     }
-    const memory = memories.get(key) ?? { told: new Set(), refusals: "", status: null, statusMs: -Infinity };
+    const memory = memories.get(key) ?? newMemory();
     memories.set(key, memory);
     info.open({ clusterId: cluster.uid, cluster: key, token: await platform.token(cluster) });
     const [stored, seen] = await Promise.all([platform.readOwnership(cluster), platform.observe(cluster)]);
+    const ownership = stored?.ownership ?? null;
+    const sessions = info.sessions(key);
     const observed: Observed = {
-      cluster,
-      ownership: stored?.ownership ?? null,
+      ...{ cluster, ownership, sessions, ledger: memory.ledger.look(ownership, sessions) },
       ...seen,
-      sessions: info.sessions(key),
       leadingMs: info.leadingMs(),
     };
     const planned = plan(observed);

@@ -113,5 +113,6 @@ const differs = (before: Topology, change: TopologyChange): boolean =>
   change.shards.length + change.members.length + change.gone.length > 0 ||
   change.shardCount !== before.shards.length ||
   change.mapVersion !== before.mapVersion ||
+  JSON.stringify(change.moves) !== JSON.stringify(before.moves) ||
   change.lagMsMax !== before.lagMsMax ||
   JSON.stringify(change.settings) !== JSON.stringify(before.settings);

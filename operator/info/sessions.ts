@@ -6,6 +6,7 @@ import {
   type Hello,
   type Register,
   type Report,
+  type SlotSizes,
 } from "../../core/message.ts";
 import type { PodRef } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
@@ -43,6 +44,7 @@ type Tracked = {
   readonly connection: Connection;
   session: Session | null;
   registered: Omit<Register, "kind"> | null;
+  slotSizes: SlotSizes | null;
   heardMs: number;
   silent: boolean;
 };
@@ -91,7 +93,7 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
               heard(tracked, message.report);
               return;
             case "slotSizes":
-              // Nothing is moved by them yet.
+              tracked.slotSizes = message;
               return;
           }
         },
@@ -104,7 +106,11 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
       [...byPod.values()].flatMap((tracked) =>
         tracked.session === null || tracked.silent
           ? []
-          : { ...tracked.session, ageMs: starts.ageMs(tracked.ref) },
+          : {
+              ...tracked.session,
+              ageMs: starts.ageMs(tracked.ref),
+              slotSizes: tracked.slotSizes,
+            },
       ),
     sweep: (pausedMs) => {
       const silent = fallenSilent([...byPod.values()], clock.nowMs(), pausedMs);
@@ -159,6 +165,7 @@ const newlyTracked = (connection: Connection, hello: Hello, nowMs: number): Trac
   connection,
   session: null,
   registered: null,
+  slotSizes: null,
   heardMs: nowMs,
   silent: false,
 });
@@ -176,16 +183,26 @@ const sessionOf = ({ registered, ref, role }: Tracked, report: Report, ageMs: nu
   if (report.pod !== ref.pod || report.incarnation !== ref.incarnation || report.home !== role) {
     throw new EdisError("wrong-pod", `Cannot take the report of ${report.pod} from ${role} ${ref.pod}`);
   }
-  return { ...ref, registered, report, ageMs };
+  return { ...ref, registered, report, ageMs, slotSizes: null };
 };
 
-/** What of a report the plan acts on. Figures that change with every heartbeat are not in it. */
-const activity = ({ serving, leaving, version }: Report): string => {
-  const doing =
-    serving.kind === "nothing"
-      ? ""
-      : `${serving.shard} ${serving.epoch} ${serving.kind === "reader" ? serving.state : ""}`;
-  return `${serving.kind} ${doing} ${leaving} ${version > 0}`;
+/** What of a report the plan acts on at once. Figures that change with every heartbeat are not in it. */
+const activity = ({ serving, leaving, version }: Report): string =>
+  JSON.stringify([doing(serving), leaving, version > 0]);
+
+const doing = (serving: Report["serving"]): readonly unknown[] => {
+  switch (serving.kind) {
+    case "nothing":
+      return [];
+    case "owner": {
+      const steps = serving.moves.map((move) =>
+        move.kind === "source" ? [move.id, move.frozen] : [move.id, move.state, move.holds, move.problem],
+      );
+      return ["owner", serving.shard, serving.epoch, steps];
+    }
+    case "reader":
+      return ["reader", serving.shard, serving.epoch, serving.state];
+  }
 };
 
 const replacedError = ({ pod, incarnation }: PodRef): EdisError =>

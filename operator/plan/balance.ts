@@ -52,7 +52,11 @@ const release = ({ map, weights, writers }: BalanceInput): Released => {
     loads[taker] = (loads[taker] ?? 0) + weight;
   };
   for (let s = 0; s < slotCount; s++) {
-    if ((map[s] ?? nobody) >= writers) give(s, least(loads, writers, () => true));
+    if ((map[s] ?? nobody) >= writers)
+      give(
+        s,
+        least(loads, writers, () => true),
+      );
   }
   const queues = Array.from({ length: writers }, (_, id) => givingOrder(map, weights, id));
   const gave = new Set<number>();
@@ -112,7 +116,7 @@ type Run = { readonly from: number; readonly to: number };
 
 const runsOf = (map: SlotMap, shard: number): readonly Run[] => {
   const runs: Run[] = [];
-  for (let from = map.indexOf(shard); from >= 0; ) {
+  for (let from = map.indexOf(shard); from >= 0;) {
     let to = from;
     while (map[to + 1] === shard) to++;
     runs.push({ from, to });
@@ -144,7 +148,7 @@ const deal = (wished: SlotMap, dealing: Dealing): void => {
       if (wantsMore(dealing, left, from)) from = dealForward(wished, dealing, { shard: left, from, to });
       else if (wantsMore(dealing, right, to)) to = dealBackward(wished, dealing, { shard: right, from, to });
       else {
-        const shard = dealing.wanted.reduce((best, want, id, all) => (want > (all[best] ?? 0) ? id : best), 0);
+        const shard = dealing.wanted.indexOf(Math.max(...dealing.wanted));
         from = dealForward(wished, dealing, { shard, from, to });
       }
     }

@@ -31,7 +31,7 @@ export type OwnerPlan = {
 export const planOwner = (shard: Shard, context: OwnerContext): OwnerPlan => {
   const writer = context.sessions.get(writerPod(context.name, shard.id));
   if (writer === undefined || writer.report.leaving || isRef(shard.owner, writer)) return unchanged(shard);
-  if (shard.epoch === 0) return first(shard, context, writer);
+  if (shard.owner === null) return first(shard, context, writer);
   if (shard.phase.kind === "restoring" && isRef(shard.phase.target, writer)) {
     return restoring(shard, { ...context, writer, from: shard.phase.from });
   }
@@ -46,7 +46,7 @@ export const planOwner = (shard: Shard, context: OwnerContext): OwnerPlan => {
  */
 const first = (shard: Shard, { sessions }: OwnerContext, writer: Session): OwnerPlan => {
   const held = [...sessions.values()].map((session) => placeIn(session, shard)?.epoch ?? 0);
-  return named({ ...shard, epoch: epoch(Math.max(0, ...held)) }, writer);
+  return named({ ...shard, epoch: epoch(Math.max(shard.epoch, ...held)) }, writer);
 };
 
 type Restart = OwnerContext & { readonly writer: Session; readonly from: string };

@@ -1,9 +1,10 @@
-import { mapVersion } from "../../core/ids.ts";
+import { epoch, mapVersion } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
 import { counted, several } from "./events.ts";
 import type { Assignment, Observed, Ownership, Plan, PlannedEvent, Session, Workload } from "./model.ts";
 import { planOwner } from "./owners.ts";
 import { planReaders } from "./readers.ts";
+import { planReshard } from "./reshard.ts";
 import { planShards } from "./shards.ts";
 
 /** Events of one kind in one plan before they are told as one. */
@@ -18,7 +19,7 @@ export const plan = (observed: Observed): Plan => {
   const { name, spec } = cluster;
   const sessions = new Map(observed.sessions.map((session) => [session.pod, session]));
   const pods = new Map(observed.pods.map((pod) => [pod.name, pod]));
-  const sized = planShards(name, spec.writers, before?.shards ?? null);
+  const sized = planShards(observed);
   const readersOf = byShard(before?.assignments ?? []);
   const owned = sized.shards.map((shard) =>
     planOwner(shard, {
@@ -28,24 +29,35 @@ export const plan = (observed: Observed): Plan => {
       leadingMs: observed.leadingMs,
     }),
   );
-  const shards = owned.map(({ shard }) => shard);
+  const started = before ?? firstOwnership(cluster.uid, sized.shards);
+  const planned = owned.map(({ shard }) => shard);
+  const moved = planReshard({
+    ...{ observed, before: started, aim: sized.aim },
+    shards: sameItems(planned, started.shards) ? started.shards : planned,
+  });
+  const { shards } = moved;
   const assignments = planReaders({
     name,
     wanted: spec.readers,
+    aim: sized.aim,
     shards,
     assignments: before?.assignments ?? [],
     pods,
     sessions,
   });
   const workload = { writers: shards.length, readers: spec.readers };
-  const waits = owned.flatMap(({ againMs }) => againMs ?? []);
+  const waits = [...owned, moved].flatMap(({ againMs }) => againMs ?? []);
   return {
     workload,
-    ownership: ownershipAfter(observed, shards, assignments),
+    ownership: changed(started, before, {
+      ...{ shards, assignments, moves: moved.moves, lastMove: moved.lastMove, mapVersion: moved.mapVersion },
+      ...{ rebalance: moved.rebalance, epochFloor: sized.epochFloor },
+    }),
     refusals: sized.refusals,
     events: [
       ...scaled(observed.workload, workload),
       ...sized.events,
+      ...summed(moved.events),
       ...summed(owned.flatMap(({ event }) => event ?? [])),
       ...assigned(before?.assignments ?? [], assignments, sessions),
     ],
@@ -53,18 +65,32 @@ export const plan = (observed: Observed): Plan => {
   };
 };
 
-const ownershipAfter = (
-  { cluster, ownership: before }: Observed,
-  shards: readonly Shard[],
-  assignments: readonly Assignment[],
+const firstOwnership = (clusterId: string, shards: readonly Shard[]): Ownership => ({
+  ...{ clusterId, mapVersion: mapVersion(1), shards, assignments: [] },
+  ...{ moves: [], lastMove: 0, rebalance: null, epochFloor: epoch(0) },
+});
+
+/** The same object where nothing is another than before. */
+const changed = (
+  started: Ownership,
+  before: Ownership | null,
+  parts: Omit<Ownership, "clusterId">,
 ): Ownership => {
-  if (before === null)
-    return { clusterId: cluster.uid, mapVersion: mapVersion(1), shards, assignments, moves: [], lastMove: 0 };
-  const sameShards =
-    shards.length === before.shards.length && shards.every((shard, i) => shard === before.shards[i]);
-  if (sameShards && assignments === before.assignments) return before;
-  return { ...before, shards: sameShards ? before.shards : shards, assignments };
+  const next = { ...started, ...parts };
+  const names = [
+    "shards",
+    "assignments",
+    "moves",
+    "lastMove",
+    "mapVersion",
+    "rebalance",
+    "epochFloor",
+  ] as const;
+  return before !== null && names.every((part) => next[part] === before[part]) ? before : next;
 };
+
+const sameItems = (a: readonly Shard[], b: readonly Shard[]): boolean =>
+  a.length === b.length && a.every((item, i) => item === b[i]);
 
 const byShard = (assignments: readonly Assignment[]): ReadonlyMap<number, readonly string[]> => {
   const pods = new Map<number, string[]>();

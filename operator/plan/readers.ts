@@ -12,6 +12,8 @@ export type ReadersInput = {
   readonly name: string;
   /** `spec.readers`. */
   readonly wanted: number;
+  /** Shards below this one have slots, or will. */
+  readonly aim: number;
   readonly shards: readonly Shard[];
   readonly assignments: readonly Assignment[];
   readonly pods: ReadonlyMap<string, Pod>;
@@ -21,13 +23,15 @@ export type ReadersInput = {
 /**
  * Which reader replicates which shard. Readers stay where they are; new ones go where the fewest are, off the owner's
  * node, then off its zone, where there is a choice; and as many are moved as it takes for no shard to have two readers
- * more than another. Shards without slots have nothing to replicate and get none. In order of the readers' ordinals.
+ * more than another. Shards that have no slots, and are to have none, get none: there is nothing to replicate. In order of the readers' ordinals.
  */
 export const planReaders = (input: ReadersInput): readonly Assignment[] => {
-  const spots = input.shards.filter(ownsSlots).map((shard): Spot => {
-    const owner = shard.owner?.pod ?? writerPod(input.name, shard.id);
-    return { shard: shard.id, place: placeOf(input, owner), count: 0 };
-  });
+  const spots = input.shards
+    .filter((shard) => ownsSlots(shard) || shard.id < input.aim)
+    .map((shard): Spot => {
+      const owner = shard.owner?.pod ?? writerPod(input.name, shard.id);
+      return { shard: shard.id, place: placeOf(input, owner), count: 0 };
+    });
   const bySpot = new Map(spots.map((spot) => [spot.shard, spot]));
   const kept: Placed[] = [];
   for (const { pod, shard } of input.assignments) {

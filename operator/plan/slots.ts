@@ -38,7 +38,7 @@ export const rangesOf = (slots: readonly number[]): readonly SlotRange[] => {
   const ranges: [from: number, to: number][] = [];
   for (const s of slots) {
     const last = ranges.at(-1);
-    if (last !== undefined && last[1] === s - 1) last[1] = s;
+    if (last?.[1] === s - 1) last[1] = s;
     else ranges.push([s, s]);
   }
   return ranges.map(([from, to]) => [slot(from), slot(to)]);
@@ -47,7 +47,7 @@ export const rangesOf = (slots: readonly number[]): readonly SlotRange[] => {
 /** What `shard` has in `map`. */
 export const rangesIn = (map: SlotMap, shard: number): readonly SlotRange[] => {
   const ranges: SlotRange[] = [];
-  for (let from = map.indexOf(shard); from >= 0; ) {
+  for (let from = map.indexOf(shard); from >= 0;) {
     let to = from;
     while (map[to + 1] === shard) to++;
     ranges.push([slot(from), slot(to)]);
@@ -58,4 +58,6 @@ export const rangesIn = (map: SlotMap, shard: number): readonly SlotRange[] => {
 
 /** `0-5460,8000`. */
 export const rangesText = (ranges: readonly SlotRange[]): string =>
-  ranges.length === 0 ? "none" : ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(",");
+  ranges.length === 0
+    ? "none"
+    : ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(",");

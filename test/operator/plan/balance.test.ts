@@ -45,7 +45,8 @@ test("slots of the same weight: level to one slot, no more moved than must be, a
         if (loads.length !== writers) throw new Error("a shard that is to go has slots");
         if (Math.max(...loads) - Math.min(...loads) > 1) throw new Error(`not level: ${loads.join(" ")}`);
         if (moved(map, wished) !== fewest(map, writers)) throw new Error("more moved than had to be");
-        if (moved(wished, balance({ map: wished, weights: even, writers })) !== 0) throw new Error("not at rest");
+        if (moved(wished, balance({ map: wished, weights: even, writers })) !== 0)
+          throw new Error("not at rest");
         map = wished;
       }
       t.pass();
@@ -64,7 +65,10 @@ test("slots of any weight: none is lost, shards that are to go are empty, what i
   fc.assert(
     fc.property(worlds, ({ shards, writers, seed, skew }) => {
       const map = evenMap(shards);
-      const weights = Float64Array.from({ length: slotCount }, (_, s) => 1 + ((s * seed) % 97) ** skew / 97 ** (skew - 1));
+      const weights = Float64Array.from(
+        { length: slotCount },
+        (_, s) => 1 + ((s * seed) % 97) ** skew / 97 ** (skew - 1),
+      );
       const wished = balance({ map, weights, writers });
       const loads = loadsOf(wished, weights, writers);
       t.is(loads.length, writers);
@@ -72,7 +76,10 @@ test("slots of any weight: none is lost, shards that are to go are empty, what i
       const total = weights.reduce((a, b) => a + b, 0);
       const heaviest = Math.max(...weights);
       const slack = heaviest * 2 + (total / writers) * 0.012;
-      t.true(Math.max(...loads) <= Math.max(total / writers + slack), `${[...loads].join(" ")} of ${total / writers}`);
+      t.true(
+        Math.max(...loads) <= Math.max(total / writers + slack),
+        `${[...loads].join(" ")} of ${total / writers}`,
+      );
     }),
     { numRuns: 200 },
   );
@@ -84,7 +91,13 @@ test("a slot that is heavier than a share is left alone, and the others go round
   const wished = balance({ map: evenMap(2), weights, writers: 3 });
   const loads = [...loadsOf(wished, weights, 3)];
   t.is(wished[100], 0);
-  t.deepEqual(loads.map((load, id) => (id === 0 ? load : Math.round(load / 10))).slice(1).every((load) => load > 0), true);
+  t.deepEqual(
+    loads
+      .map((load, id) => (id === 0 ? load : Math.round(load / 10)))
+      .slice(1)
+      .every((load) => load > 0),
+    true,
+  );
   t.true(Math.abs((loads[1] ?? 0) - (loads[2] ?? 0)) <= 100);
 });
 
