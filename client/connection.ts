@@ -20,7 +20,6 @@ import { decodeReplies } from "../core/requestDecoder.ts";
 import { encodeRequests } from "../core/requestEncoder.ts";
 import type { Member, Shard } from "../core/topology.ts";
 import type { Connection } from "../net/connection.ts";
-import { dial } from "../net/dial.ts";
 import { dialMsMax, type Context } from "./identity.ts";
 import { isWrite, type Operation } from "./operation.ts";
 
@@ -183,38 +182,40 @@ const open = (line: Line): void => {
   if (line.connection !== undefined || line.dialling) return;
   const { options, url } = line;
   line.dialling = true;
-  dial({
-    ...options,
-    url,
-    role: "client",
-    cluster: options.clusterId,
-    to: options.member.pod,
-    token: null,
-    timeoutMs: dialMsMax,
-    frameBytesMax,
-    opened: (opened) => {
+  options.network
+    .dial({
+      ...options,
+      url,
+      role: "client",
+      cluster: options.clusterId,
+      to: options.member.pod,
+      token: null,
+      timeoutMs: dialMsMax,
+      frameBytesMax,
+      opened: (opened) => {
+        line.dialling = false;
+        line.connection = opened;
+        line.heardMs = options.clock.nowMs();
+        line.receivedWhole = opened.receivedBytes();
+        for (const _ of line.asked) opened.send(encodeMessage({ kind: "ask" }));
+        flushSoon(line);
+        return {
+          message: (frame) => {
+            if (line.connection === opened) receive(line, frame);
+          },
+          drained: () => {
+            flush(line);
+          },
+          closed: () => {
+            if (line.connection === opened) broken(line, cannotReach(line, "it closed the connection"));
+          },
+        };
+      },
+    })
+    .catch((error: unknown) => {
       line.dialling = false;
-      line.connection = opened;
-      line.heardMs = options.clock.nowMs();
-      line.receivedWhole = opened.receivedBytes();
-      for (const _ of line.asked) opened.send(encodeMessage({ kind: "ask" }));
-      flushSoon(line);
-      return {
-        message: (frame) => {
-          if (line.connection === opened) receive(line, frame);
-        },
-        drained: () => {
-          flush(line);
-        },
-        closed: () => {
-          if (line.connection === opened) broken(line, cannotReach(line, "it closed the connection"));
-        },
-      };
-    },
-  }).catch((error: unknown) => {
-    line.dialling = false;
-    down(line, error instanceof EdisError ? error : cannotReach(line, messageOf(error)));
-  });
+      down(line, error instanceof EdisError ? error : cannotReach(line, messageOf(error)));
+    });
 };
 
 /** It cannot be used: everything under way fails, and it is left alone for a while. */

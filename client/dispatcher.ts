@@ -46,6 +46,8 @@ type State = {
   /** Of them, those that wait to be tried again. */
   readonly waiting: Set<Operation>;
   readonly turns: number[];
+  /** Process starts that own a shard, as the topology says. */
+  owners: ReadonlySet<string>;
   earliestDeadlineMs: number;
   cancelSweep: Cancel | undefined;
   closed: boolean;
@@ -59,6 +61,7 @@ export const createDispatcher = (options: DispatcherOptions): Dispatcher => {
     pending: new Set(),
     waiting: new Set(),
     turns: [],
+    owners: new Set(),
     earliestDeadlineMs: Infinity,
     cancelSweep: undefined,
     closed: false,
@@ -176,7 +179,7 @@ const replied = (state: State, operation: Operation, { result, from, clusterId }
     return;
   }
   if (operation.sentTo !== null) operation.session.raise(clusterId, operation.sentTo.id, result);
-  if (from.home === "reader") state.rotation.answered(from);
+  if (!isOwner(state, from)) state.rotation.answered(from);
   finish(state, operation, result);
 };
 
@@ -225,7 +228,7 @@ const failed = (state: State, operation: Operation, { error, sent, member }: Fai
 /** Reads go to the next one who may answer, at once; all else waits a moment. */
 const elsewhere = (state: State, operation: Operation, { error, from }: Refusal): void => {
   operation.reason = error;
-  if (isWrite(operation) || isOwnerOnly(operation) || from.home === "writer") {
+  if (isWrite(operation) || isOwnerOnly(operation) || isOwner(state, from)) {
     later(state, operation, error);
     return;
   }
@@ -249,6 +252,8 @@ const leaveOut = (state: State, { request }: Operation, from: Member): void => {
   state.rotation.leaveOut(from, clock.nowMs(), random());
 };
 
+const isOwner = ({ owners }: State, pod: Member): boolean => owners.has(startOf(pod));
+
 const isOwnerOnly = ({ request }: Operation): boolean =>
   request.kind !== "get" || request.read.kind === "linearizable";
 
@@ -267,6 +272,7 @@ const later = (state: State, operation: Operation, reason: EdisError): void => {
 const moved = (state: State, index: TopologyIndex): void => {
   const { topology } = index;
   state.rotation.keep(topology);
+  state.owners = new Set(topology.shards.flatMap(({ owner }) => (owner === null ? [] : startOf(owner))));
   const present = new Set(topology.members.map(startOf));
   for (const [key, pod] of state.pods) {
     if (present.has(key)) continue;
@@ -295,7 +301,7 @@ const sweep = (state: State): void => {
     send(state, operation);
   }
   for (const pod of state.pods.values()) {
-    if (pod.member.home === "reader") pod.giveUpReads(readerSilentMsMax);
+    if (!isOwner(state, pod.member)) pod.giveUpReads(readerSilentMsMax);
     pod.dropIfSilent(podSilentMsMax);
   }
   if (state.pending.size === 0) {

@@ -2,9 +2,11 @@ import { randomBytes } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import type { PodRef } from "../core/topology.ts";
+import type { Network } from "../net/network.ts";
 
 /** What every part of one client shares. */
 export type Context = {
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly logger: Logger;
   /** In [0, 1). */

@@ -4,6 +4,7 @@ import { EdisError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Report } from "../core/message.ts";
 import type { Topology } from "../core/topology.ts";
+import { systemNetwork, type Network } from "../net/network.ts";
 import { createCalls, type Calls } from "./calls.ts";
 import { createDispatcher, type Dispatcher } from "./dispatcher.ts";
 import { newSelf, silentLogger, systemRandom, type Context } from "./identity.ts";
@@ -50,6 +51,8 @@ export type ConnectOptions = {
   /** Silent by default. */
   readonly logger?: Logger | undefined;
   readonly clock?: Clock | undefined;
+  /** Another way to reach the cluster than websockets. */
+  readonly network?: Pick<Network, "dial"> | undefined;
   /** In [0, 1); for jitter. */
   readonly random?: (() => number) | undefined;
 };
@@ -84,6 +87,7 @@ export const connect = async (options: ConnectOptions): Promise<Client> => {
   const given = sourcesOf(options);
   const ending = new AbortController();
   const context: Context = {
+    network: options.network ?? systemNetwork,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? silentLogger,
     random: options.random ?? systemRandom,

@@ -10,7 +10,7 @@ import {
   type TopologyIndex,
 } from "../core/topology.ts";
 import type { Connection } from "../net/connection.ts";
-import { dial, RefusedError } from "../net/dial.ts";
+import { RefusedError } from "../net/dial.ts";
 import { urlOf } from "./connection.ts";
 import { dialMsMax, type Context } from "./identity.ts";
 
@@ -178,7 +178,7 @@ const open = async (state: State, { url, cluster }: Source, given: boolean): Pro
   });
   // It is awaited only once the connection is open; a failure before that has its own way out.
   first.catch(() => undefined);
-  const connection = await dial({
+  const connection = await state.options.network.dial({
     ...state.options,
     url,
     role: "client",

@@ -40,3 +40,8 @@ export const systemClock: Clock = {
 
 /** An instant as people and Kubernetes write it: `2026-01-31T12:00:00.000Z`. */
 export const isoTime = (wallMs: number): string => new Date(wallMs).toISOString();
+/** The instant that such a text names, in milliseconds since 1970; 0 where it names none. */
+export const instantOf = (text: string): number => {
+  const ms = Date.parse(text);
+  return Number.isFinite(ms) ? Math.max(0, ms) : 0;
+};

@@ -52,6 +52,20 @@ export const movesPerShardMax = 16;
 export const waitingReadsMax = 4096;
 /** How long a session read waits at a reader for its version before it is sent elsewhere. */
 export const sessionWaitMsMax = 200;
+/** Frames and commands that wait at an owner while their slots, or the shard, change hands: a second of 16,384 clients that wait for each. */
+export const parkedMax = 16_384;
+/** What they hold in all: one of the largest frames, or a second's writes at 64 MiB/s. */
+export const parkedBytesMax = 2 * frameBytesMax;
+/** How long each waits before it is answered `try-again`. */
+export const parkedMsMax = 1_000;
+/** Bytes of entries that a move of slots sends in one turn of the event loop: less than a millisecond of work at either end. */
+export const moveFrameBytesMax = 64 * 1024;
+/** What a move has sent and the other end has not taken. */
+export const moveAheadBytesMax = 512 * 1024;
+/** What came of a move and is not durable yet, before no more is read of it: some tenths of a second of a usual disk. */
+export const moveUndurableBytesMax = 8 * 1024 * 1024;
+/** Keys of slots that are not a shard's own which it deletes in one turn of the event loop: about a millisecond of work. */
+export const droppedPerTurnMax = 2_000;
 /** Requests a client has outstanding on one connection before it waits to send more. */
 export const outstandingFramesMax = 1024;
 /** A client that is sent on this often is chasing a topology that does not settle. */

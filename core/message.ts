@@ -244,7 +244,14 @@ const slotSizes = v.object({
 // --- Info -> shard ---------------------------------------------------------------------------------------------------
 
 /** To an owner: nobody else is made owner within a lease from when report `seq` was received. */
-const grant = v.object({ kind: v.literal("grant"), seq: count, shard: shardField, epoch: epochField });
+const grant = v.object({
+  kind: v.literal("grant"),
+  seq: count,
+  shard: shardField,
+  epoch: epochField,
+  /** How long that lease is, where it is not the one of the settings. */
+  leaseMs: v.optional(ms),
+});
 
 // --- Reader -> writer, and back (records and entries are arrays, in frames of their own) ----------------------------
 
@@ -276,6 +283,7 @@ const copying = v.object({
   bytes: count,
   keys: count,
   history: historyField,
+  mapVersion: v.optional(branded(mapVersion), 1),
 });
 /** All entries have been sent: with the records up to `version` the copy is whole. */
 const copied = v.object({ kind: v.literal("copied"), version: versionField });
@@ -287,14 +295,41 @@ const mark = v.object({
   bytes: count,
   seq: v.optional(count, 0),
 });
-/** The reader holds everything up to `version`. `grant`: it obeys nobody else within a lease from when mark `grant` came; 0: none. */
+/** The reader holds everything up to `version`. `grant`: it obeys nobody else within `leaseMs` from when mark `grant` came; 0: none. */
 const ack = v.object({
   kind: v.literal("ack"),
   epoch: epochField,
   version: versionField,
   bytes: count,
   grant: v.optional(count, 0),
+  leaseMs: v.optional(ms, 0),
 });
+
+// --- Owner of the shard that slots go to -> owner of the one they come from, and back (records and entries as above) ---
+
+/**
+ * After the hello of a connection of its own: wants all keys of the slots of this move of the topology, and what is written to
+ * them from then on. `shard` and `epoch` are those that they come from.
+ */
+const importSlots = v.object({
+  kind: v.literal("import"),
+  move: count,
+  shard: shardField,
+  epoch: epochField,
+});
+/** Entries of these slots follow, each as it was at `version` or later, then `imported`. `keys` and `bytes`: how many there are now. */
+const importing = v.object({
+  kind: v.literal("importing"),
+  epoch: epochField,
+  version: versionField,
+  keys: count,
+  bytes: count,
+});
+/** All entries have been sent: with the records of these slots up to `version` they are what there was at that moment. */
+const imported = v.object({ kind: v.literal("imported"), version: versionField });
+
+/** Whatever is written to these slots up to `version` has been sent; the newest record of the shard is `newest`. */
+const sent = v.object({ kind: v.literal("sent"), version: versionField, newest: versionField });
 
 export const helloSchema = v.variant("kind", [hello]);
 export const challengeSchema = v.variant("kind", [challenge, refused]);
@@ -310,6 +345,9 @@ export const toClientSchema = v.variant("kind", [
 export const fromShardSchema = v.variant("kind", [register, reportMessage, slotSizes]);
 export const toShardSchema = v.variant("kind", [topologyMessage, changeMessage, grant, failure]);
 export const fromReaderSchema = v.variant("kind", [resync, copy, ack]);
+/** The first message on a connection to the replication port. */
+export const toSourceSchema = v.variant("kind", [resync, copy, ack, importSlots]);
+export const toTargetSchema = v.variant("kind", [importing, imported, sent, leaving, failure]);
 export const toReaderSchema = v.variant("kind", [goOn, copyFirst, copying, copied, mark, leaving, failure]);
 
 export type FromClient = v.InferOutput<typeof fromClientSchema>;
@@ -317,6 +355,8 @@ export type ToClient = v.InferOutput<typeof toClientSchema>;
 export type FromShard = v.InferOutput<typeof fromShardSchema>;
 export type ToShard = v.InferOutput<typeof toShardSchema>;
 export type FromReader = v.InferOutput<typeof fromReaderSchema>;
+export type ImportSlots = v.InferOutput<typeof importSlots>;
+export type ToTarget = v.InferOutput<typeof toTargetSchema>;
 export type SlotSizes = v.InferOutput<typeof slotSizes>;
 export type ToReader = v.InferOutput<typeof toReaderSchema>;
 export type Register = v.InferOutput<typeof register>;
@@ -328,6 +368,8 @@ type Message =
   | ToShard
   | FromReader
   | ToReader
+  | ImportSlots
+  | ToTarget
   | v.InferOutput<typeof challenge>
   | Hello
   | Welcome

@@ -1,5 +1,5 @@
 import { badMessage, encode, tooLarge } from "./cbor.ts";
-import type { Epoch, Version } from "./ids.ts";
+import type { Epoch, MapVersion, Slot, Version } from "./ids.ts";
 import { frameBytesMax, recordsPerFrameMax } from "./limits.ts";
 import { createRecordCursor } from "./recordCursor.ts";
 
@@ -44,6 +44,14 @@ export const encodeEntry = ({ key, value, expiresAtMs }: Entry): Uint8Array =>
 /** `[3, epoch, version]`: an epoch begins at this version; no key changes. */
 export const encodeEpoch = (epoch: Epoch, version: Version): Uint8Array => encode([3, epoch, version]);
 
+/** `[4, epoch, version, mapVersion]`: the shard's slots are those of this version of the map; no key changes. */
+export const encodeMap = (epoch: Epoch, version: Version, mapVersion: MapVersion): Uint8Array =>
+  encode([4, epoch, version, mapVersion]);
+
+/** `[5, epoch, version, slot]`: all keys of a slot are deleted. */
+export const encodeDrop = (epoch: Epoch, version: Version, slot: Slot): Uint8Array =>
+  encode([5, epoch, version, slot]);
+
 /** Reads a frame of records and entries (a CBOR sequence). Keys and values are views of `frame`. Throws `bad-message` or `too-large`. */
 export const decodeStreamed = (frame: Uint8Array): Streamed[] => {
   if (frame.length > frameBytesMax)
@@ -75,7 +83,9 @@ const streamed = (frame: Uint8Array): Streamed => {
       return { kind: "record", record: { epoch, version, operation }, bytes: end - start };
     }
     case 3:
-      throw badMessage("the beginning of an epoch is not streamed");
+    case 4:
+    case 5:
+      throw badMessage(`a record of kind ${cursor.opcode} says nothing of a key`);
   }
 };
 

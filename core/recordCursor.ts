@@ -1,6 +1,7 @@
 import { badMessage } from "./cbor.ts";
 import { createCborReader, takeArray, takeCount, takeKey, takeValue, type CborReader } from "./cborReader.ts";
-import { epoch, version, type Epoch, type Version } from "./ids.ts";
+import { epoch, mapVersion, slot, slotCount, version } from "./ids.ts";
+import type { Epoch, MapVersion, Slot, Version } from "./ids.ts";
 
 /**
  * Walks records and entries (core/record.ts) in their bytes, without allocating: a frame of the stream, a piece of a log
@@ -25,6 +26,12 @@ export type RecordCursor = {
   readonly valueEnd: number;
   /** Milliseconds since 1970; 0: never. */
   readonly expiresAtMs: number;
+  /** Of a map record; means nothing elsewhere. */
+  readonly mapVersion: MapVersion;
+  /** Of a record that drops a slot; means nothing elsewhere. */
+  readonly slot: Slot;
+  /** Where what follows the place begins: key, value and expiry, with their headers, are the same bytes in an entry and in a set. */
+  readonly bodyStart: number;
   /** Where the item begins and ends. */
   readonly start: number;
   readonly end: number;
@@ -37,7 +44,7 @@ export type RecordCursor = {
 };
 
 /** The first element of an item: what it is. */
-export type RecordOpcode = 0 | 1 | 2 | 3;
+export type RecordOpcode = 0 | 1 | 2 | 3 | 4 | 5;
 /** `[0, key, value, expiresAtMs | 0]` */
 export const entryOpcode = 0;
 /** `[1, epoch, version, key, value, expiresAtMs | 0]` */
@@ -46,12 +53,17 @@ export const setOpcode = 1;
 export const deleteOpcode = 2;
 /** `[3, epoch, version]`: an epoch begins; no key changes. */
 export const epochOpcode = 3;
+/** `[4, epoch, version, mapVersion]`: the shard's slots are those of this version of the map; no key changes. */
+export const mapOpcode = 4;
+/** `[5, epoch, version, slot]`: all keys of a slot are deleted, which is not the shard's own. */
+export const dropOpcode = 5;
 
 export const createRecordCursor = (): RecordCursor => {
   const reader = createCborReader();
   const cursor: Fields = {
     ...{ opcode: entryOpcode, epoch: epoch(0), version: version(0) },
     ...{ keyStart: 0, keyEnd: 0, valueStart: 0, valueEnd: 0, expiresAtMs: 0, start: 0, end: 0 },
+    ...{ mapVersion: mapVersion(0), slot: slot(0), bodyStart: 0 },
     next: (bytes, at) => {
       reader.bytes = bytes;
       reader.at = at;
@@ -108,9 +120,21 @@ const takeItem = (cursor: Fields, reader: CborReader): void => {
       expect(elements, 3);
       cursor.opcode = epochOpcode;
       takePlace(cursor, reader);
-      cursor.keyStart = reader.at;
-      cursor.keyEnd = reader.at;
-      withoutValue(cursor, reader);
+      withoutKey(cursor, reader);
+      break;
+    case mapOpcode:
+      expect(elements, 4);
+      cursor.opcode = mapOpcode;
+      takePlace(cursor, reader);
+      cursor.mapVersion = mapVersion(takeBelow(reader, "a map version", Number.MAX_SAFE_INTEGER));
+      withoutKey(cursor, reader);
+      break;
+    case dropOpcode:
+      expect(elements, 4);
+      cursor.opcode = dropOpcode;
+      takePlace(cursor, reader);
+      cursor.slot = slot(takeBelow(reader, "a slot", slotCount));
+      withoutKey(cursor, reader);
       break;
     default:
       throw badMessage("a record has an unknown operation");
@@ -135,7 +159,14 @@ const takePlace = (cursor: Fields, reader: CborReader): void => {
   cursor.version = version(ver);
 };
 
+const takeBelow = (reader: CborReader, what: string, limit: number): number => {
+  const n = takeCount(reader, what);
+  if (n >= limit) throw badMessage(`${what} is out of range`);
+  return n;
+};
+
 const takeItsKey = (cursor: Fields, reader: CborReader): void => {
+  cursor.bodyStart = reader.at;
   takeKey(reader);
   cursor.keyStart = reader.start;
   cursor.keyEnd = reader.at;
@@ -146,6 +177,12 @@ const takeItsValue = (cursor: Fields, reader: CborReader): void => {
   cursor.valueStart = reader.start;
   cursor.valueEnd = reader.at;
   cursor.expiresAtMs = takeCount(reader, "an expiry in milliseconds");
+};
+
+const withoutKey = (cursor: Fields, reader: CborReader): void => {
+  cursor.keyStart = reader.at;
+  cursor.keyEnd = reader.at;
+  withoutValue(cursor, reader);
 };
 
 const withoutValue = (cursor: Fields, reader: CborReader): void => {

@@ -82,7 +82,7 @@ export type Home = "writer" | "reader";
 /** One live pod: what it is at home, which shard it serves, where it listens. */
 export type Member = PodRef & {
   readonly home: Home;
-  /** The shard it owns (writer) or replicates (reader); null while it has none. */
+  /** The shard it owns or follows: of a home writer its own, of a reader the one it is assigned to; null while it has none. */
   readonly shard: ShardId | null;
   readonly state: MemberState;
   readonly address: Address;
@@ -172,7 +172,7 @@ export type TopologyIndex = {
   readonly shardOf: (slot: Slot) => Shard | undefined;
   /** The owner of a shard, if its process is the one that the topology names. */
   readonly ownerOf: (id: ShardId) => Member | undefined;
-  /** Readers of a shard that are in the rotation. */
+  /** Who follows a shard and is in the rotation. */
   readonly readersOf: (id: ShardId) => readonly Member[];
   readonly member: (pod: string) => Member | undefined;
 };
@@ -184,9 +184,10 @@ export const indexTopology = (topology: Topology): TopologyIndex => {
   const members = new Map(topology.members.map((member) => [member.pod, member]));
   const readers = topology.shards.map((): Member[] => []);
   for (const member of topology.members) {
-    if (member.home === "reader" && member.shard !== null && member.state === "serving") {
-      readers[member.shard]?.push(member);
-    }
+    const { shard, state, pod, incarnation } = member;
+    if (shard === null || state !== "serving") continue;
+    const owner = topology.shards[shard]?.owner;
+    if (owner?.pod !== pod || owner.incarnation !== incarnation) readers[shard]?.push(member);
   }
   return {
     topology,

@@ -1,9 +1,11 @@
 import { backoffMs, type Backoff } from "../core/backoff.ts";
 import { EdisError, messageOf } from "../core/errors.ts";
 import type { Connection } from "./connection.ts";
-import { dial, RefusedError, type DialOptions } from "./dial.ts";
+import { RefusedError, type DialOptions } from "./dial.ts";
+import type { Network } from "./network.ts";
 
 export type StayConnectedOptions = Omit<DialOptions, "url"> & {
+  readonly network: Pick<Network, "dial">;
   /** Where to dial now, tried in turn; read anew for every attempt. */
   readonly urls: () => readonly string[];
   readonly backoff: Backoff;
@@ -63,7 +65,7 @@ const openAndWait = async (
       },
     };
   };
-  await dial({ ...options, url, opened });
+  await options.network.dial({ ...options, url, opened });
   connected();
   await closed;
 };

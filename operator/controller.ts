@@ -142,7 +142,8 @@ const createReconciler = ({ platform, info, clock, logger }: ControllerOptions) 
     }
     info.publish(key, planned.ownership, announcedOf(cluster.spec));
     await tell(cluster, memory, [...planned.events, ...newRefusals(memory, planned.refusals)]);
-    await platform.apply(cluster, planned.workload);
+    await platform.apply(cluster, planned.workload, planned.ownership);
+    for (const pod of planned.restarts) await platform.restart(cluster, pod);
     const topology = info.topology(key);
     if (topology !== null) {
       await writeStatus(cluster, memory, statusOf({ ...observed, ...planned, topology }));

@@ -2,16 +2,12 @@ import { randomBytes } from "node:crypto";
 import { systemClock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import { createLogger, type Logger } from "../core/logger.ts";
+import { systemNetwork } from "../net/network.ts";
 import { operatorConfig, type OperatorConfig } from "./config.ts";
 import { createApi, loadKubeConfig } from "./kubernetes/api.ts";
-import { acquireLease } from "./kubernetes/lease.ts";
 import { createKubernetesPlatform } from "./kubernetes/platform.ts";
-import { startOperator } from "./operator.ts";
+import { runOperator } from "./run.ts";
 
-/**
- * The operator in a cluster: opens its ports, stands by until it holds the Lease, then leads until it is told to end or has
- * lost the Lease. It never goes back to standing by: a new process begins with nothing believed.
- */
 const run = async (config: OperatorConfig, logger: Logger, ending: AbortSignal): Promise<void> => {
   const clock = systemClock;
   const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
@@ -21,30 +17,20 @@ const run = async (config: OperatorConfig, logger: Logger, ending: AbortSignal):
     ...{ api, namespace, pod, clock, random, logger },
     surroundings: { image: config.image, infoUrl: config.infoUrl },
   });
-  const self = { pod, incarnation: randomBytes(8).toString("hex") };
   const host = podAddress.includes(":") ? `[${podAddress}]` : podAddress;
-  const operator = await startOperator({
-    ...{ platform, self, infoPort, httpPort, clock, logger, random },
-    host: podAddress.includes(":") ? "::" : "0.0.0.0",
-  });
-  try {
-    const leadership = await acquireLease(
-      {
-        ...{ api, pod, clock, logger },
+  await runOperator(
+    {
+      ...{ platform, api, infoPort, httpPort, network: systemNetwork, clock, logger, random },
+      self: { pod, incarnation: randomBytes(8).toString("hex") },
+      host: podAddress.includes(":") ? "::" : "0.0.0.0",
+      lease: {
         namespace: config.ownNamespace,
         name: config.leaseName,
         address: { info: `ws://${host}:${infoPort}`, http: `http://${host}:${httpPort}` },
-        follow: operator.follow,
       },
-      ending,
-    );
-    await operator
-      .lead(leadership.term, AbortSignal.any([ending, leadership.lost]))
-      .finally(leadership.release);
-    if (!ending.aborted) throw new Error("Lost the lease: another operator leads");
-  } finally {
-    await operator.close();
-  }
+    },
+    ending,
+  );
 };
 
 const main = async (): Promise<void> => {

@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Term } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
 import type { PodRef } from "../core/topology.ts";
+import type { Network } from "../net/network.ts";
 import { startController } from "./controller.ts";
 import { startInfo, type Info, type Leader } from "./info/info.ts";
 import type { Platform } from "./platform.ts";
@@ -13,6 +14,7 @@ export type OperatorOptions = {
   /** 0 takes any free port. */
   readonly infoPort: number;
   readonly httpPort: number;
+  readonly network: Network;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;

@@ -1,4 +1,4 @@
-import type { Ownership, Pod, PlannedEvent, Workload } from "./plan/model.ts";
+import type { Observed, Ownership, PlannedEvent, PodId, Workload } from "./plan/model.ts";
 import type { ShardCluster, ShardClusterStatus } from "./shardCluster.ts";
 
 /**
@@ -11,11 +11,11 @@ export type Platform = {
   /** The cluster as last seen; undefined where there is none (any more). */
   readonly cluster: (key: string) => ShardCluster | undefined;
   /** What runs for it now. */
-  readonly observe: (
-    cluster: ShardCluster,
-  ) => Promise<{ readonly pods: readonly Pod[]; readonly workload: Workload | null }>;
-  /** Makes everything the cluster consists of so that `workload` pods run. */
-  readonly apply: (cluster: ShardCluster, workload: Workload) => Promise<void>;
+  readonly observe: (cluster: ShardCluster) => Promise<Seen>;
+  /** Makes everything the cluster consists of so that `workload` pods run. `ownership` says which of them belong together. */
+  readonly apply: (cluster: ShardCluster, workload: Workload, ownership: Ownership) => Promise<void>;
+  /** Deletes this one pod, so that another takes its place. Nothing happens where it is gone. */
+  readonly restart: (cluster: ShardCluster, pod: PodId) => Promise<void>;
   /** The cluster's shared secret; made at the first call. */
   readonly token: (cluster: ShardCluster) => Promise<Uint8Array>;
   /** A fresh read of the ShardTopology, never a cache. Rejects while the one of an earlier cluster of that name is there. */
@@ -31,6 +31,9 @@ export type Platform = {
   /** Takes away what no owner reference takes away by itself (locally: the processes). */
   readonly forget: (key: string) => Promise<void>;
 };
+
+/** What runs for a cluster. */
+export type Seen = Pick<Observed, "pods" | "workload" | "ended" | "outdated">;
 
 export type StoredOwnership = { readonly ownership: Ownership; readonly resourceVersion: string };
 

@@ -53,6 +53,14 @@ const keptStorage = (self: Fields): string =>
 const startsWithNone = (self: Fields, prefixes: readonly string[]): boolean =>
   !Object.keys(self).some((key) => prefixes.some((prefix) => key.startsWith(prefix)));
 
+/** Every shard needs so many readers, and readers are shared out evenly. */
+const holdsInSync = (self: Fields): boolean => {
+  const durability = at(self, ["durability"]);
+  const [writers, readers, least] = [self["writers"], self["readers"], durability?.["minInSync"] ?? 0];
+  if (durability?.["acks"] !== "inSync" || typeof least !== "number") return true;
+  return typeof writers !== "number" || typeof readers !== "number" || readers >= writers * least;
+};
+
 export const rules: readonly Rule[] = [
   {
     path: [],
@@ -66,6 +74,14 @@ export const rules: readonly Rule[] = [
     message:
       "metadata.name must not end with -read, -write or -pods: the Services of a cluster without that ending have this name",
     holds: (self) => !/-(read|write|pods)$/.test(text(at(self, ["metadata"])?.["name"])),
+  },
+  {
+    path: ["spec"],
+    cel: "!has(self.durability) || !has(self.durability.acks) || self.durability.acks != 'inSync' || !has(self.durability.minInSync) || self.readers >= self.writers * self.durability.minInSync",
+    message:
+      "with durability.acks: inSync, readers must be at least writers times durability.minInSync: a shard with fewer readers than minInSync takes no writes",
+    fieldPath: ".readers",
+    holds: holdsInSync,
   },
   {
     path: storage,

@@ -85,6 +85,8 @@ export type ShardClusterStatus = {
   readonly readersReady: string;
   /** Slots whose owner serves, of 16384. */
   readonly slotsServed: number;
+  /** `5/6`: pods that were made from the template as it is now and serve. */
+  readonly upToDate: string;
   /** Pods of the read StatefulSet and their label selector, for the scale subresource. */
   readonly replicas: number;
   readonly selector: string;

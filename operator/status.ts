@@ -1,7 +1,8 @@
 import { slotCount } from "../core/ids.ts";
 import { countSlots, type Member, type Shard, type Topology } from "../core/topology.ts";
 import { counted, several } from "./plan/events.ts";
-import type { Pod, Refusal, Session, Workload } from "./plan/model.ts";
+import type { Pod, Refusal, Rollout, Session, Workload } from "./plan/model.ts";
+import { rollingOut, rolloutStuck, upToDate } from "./rolloutStatus.ts";
 import {
   ordinalOf,
   readerPod,
@@ -19,6 +20,7 @@ export type StatusInput = {
   readonly pods: readonly Pod[];
   readonly workload: Workload;
   readonly refusals: readonly Refusal[];
+  readonly rollout: Rollout | null;
 };
 
 /** What people are shown of a cluster. Pure; a person who reads only the messages knows which pod to look at. */
@@ -40,6 +42,7 @@ export const statusOf = (input: StatusInput): ShardClusterStatus => {
     writersReady: `${writersReady}/${workload.writers}`,
     readersReady: `${readersReady}/${workload.readers}`,
     slotsServed,
+    upToDate: upToDate(input.rollout, workload.writers + workload.readers),
     replicas: pods.filter(({ home, deleting }) => home === "reader" && !deleting).length,
     selector: readerSelector(cluster.name),
     shards: shardStatuses(topology, input.sessions),
@@ -88,6 +91,8 @@ const progressingCondition = (outcome: Outcome): Condition => {
     message,
   });
   if (restoring.length > 0) return of("Restoring", several(restoring.map(restoringText)));
+  const rolling = rollingOut(outcome.rollout);
+  if (rolling !== null) return rolling;
   const surplus = pods.filter(
     ({ home, ordinal }) => ordinal >= workload[home === "writer" ? "writers" : "readers"],
   );
@@ -125,6 +130,8 @@ const degradedCondition = (outcome: Outcome): Condition => {
     return of("WriterGone", `No writes are taken for slots of ${who} until it is back${problemsText(pods)}`);
   }
   if (restoring.length > 0) return of("Restoring", several(restoring.map(restoringText)));
+  const stuck = rolloutStuck(outcome.rollout);
+  if (stuck !== null) return stuck;
   const problems = pods.filter(({ problem }) => problem !== null);
   if (problems.length > 0) return of("PodProblem", problemsText(pods).replace(/^; /, ""));
   const [refusal] = refusals;

@@ -6,6 +6,8 @@ import type { Home } from "../core/topology.ts";
 export type Config = {
   readonly home: Home;
   readonly pod: string;
+  /** What the platform calls the pod, other than any of its name before or after; empty where not known. */
+  readonly podUid: string;
   readonly clusterId: string;
   /** `namespace/name`. */
   readonly cluster: string;
@@ -29,7 +31,9 @@ export type Config = {
   readonly logLevel: string;
   /** Whether the container's memory limit is for this process alone. */
   readonly ownContainer: boolean;
-  /** How long requests are still served after the signal to end. */
+  /** How long an owner that is to end waits for another one to take over. */
+  readonly handoverMs: number;
+  /** How long requests are still served after the signal to end, or after another owner has taken over. */
   readonly drainMs: number;
 };
 
@@ -38,6 +42,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
 /** A process that is told to end is gone within 5 s; closing takes up to one. */
 const drainMsMax = 4_000;
+/** Whoever ends a process has to wait longer than this, and for what comes after it. */
+const handoverMsMax = 60_000;
 
 /** Reads the environment. Throws `bad-argument` naming the variable, what it is and what is wanted. */
 export const readConfig = (
@@ -48,6 +54,7 @@ export const readConfig = (
   return {
     home: oneOf(env, "EDIS_ROLE", ["writer", "reader"]),
     pod: required(env, "EDIS_POD"),
+    podUid: optional(env, "EDIS_POD_UID", ""),
     clusterId: required(env, "EDIS_CLUSTER_ID"),
     cluster: clusterName(env),
     info: infoUrls(env),
@@ -65,6 +72,7 @@ export const readConfig = (
     zone: optional(env, "EDIS_ZONE", ""),
     ownContainer: oneOf(env, "EDIS_OWN_CONTAINER", ["0", "1"], "0") === "1",
     logLevel: oneOf(env, "EDIS_LOG_LEVEL", logLevels, "info"),
+    handoverMs: integer(env, "EDIS_HANDOVER_MS", { fallback: 10_000, max: handoverMsMax }),
     drainMs: integer(env, "EDIS_DRAIN_MS", { fallback: 1_000, max: drainMsMax }),
   };
 };

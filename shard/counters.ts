@@ -17,6 +17,13 @@ export type Counters = {
   /** Streams that this reader had to break off, because they did not go on where it stood. */
   brokenStreams: number;
   expiredKeys: number;
+  /** Records that were held here and are not in the shard's history any more: kept aside when the owner changed. */
+  quarantinedRecords: number;
+  /** Requests refused, and batches of commands begun, for want of a lease. */
+  noLease: number;
+  /** Bytes of keys and records that left with a move of slots, and that came with one. */
+  movedOutBytes: number;
+  movedInBytes: number;
   /** Of Edis's own clients: reads of keys that were there, and that were not. */
   hits: number;
   misses: number;
@@ -33,6 +40,10 @@ export const createCounters = (): Counters => ({
   resyncsSent: 0,
   brokenStreams: 0,
   expiredKeys: 0,
+  quarantinedRecords: 0,
+  noLease: 0,
+  movedOutBytes: 0,
+  movedInBytes: 0,
   hits: 0,
   misses: 0,
 });

@@ -46,7 +46,8 @@ export const unready = (
 };
 
 export const healthRoutes = (options: HealthOptions): Routes => {
-  const registry = createRegistry(options);
+  // Made when first asked for: it watches the whole process, and costs who asks for nothing.
+  let made: Registry | null = null;
   return {
     "/livez": () => textPage(200, "ok\n"),
     "/readyz": () => {
@@ -56,11 +57,10 @@ export const healthRoutes = (options: HealthOptions): Routes => {
       });
       return why === null ? textPage(200, "ok\n") : textPage(503, `${why}\n`);
     },
-    "/metrics": async () => ({
-      status: 200,
-      type: registry.contentType,
-      body: await registry.metrics(),
-    }),
+    "/metrics": async () => {
+      const registry = (made ??= createRegistry(options));
+      return { status: 200, type: registry.contentType, body: await registry.metrics() };
+    },
   };
 };
 
@@ -125,5 +125,9 @@ const replicationCounters = (
     "Streams that did not go on in order.",
     () => counters.brokenStreams,
   );
+  const movedOut = "Bytes of entries and records sent with slots that leave.";
+  add("edis_shard_moved_out_bytes_total", movedOut, () => counters.movedOutBytes);
+  const movedIn = "Bytes of entries and records taken with slots that come.";
+  add("edis_shard_moved_in_bytes_total", movedIn, () => counters.movedInBytes);
   add("edis_shard_expired_keys_total", "Expired keys removed by this owner.", () => counters.expiredKeys);
 };

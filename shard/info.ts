@@ -1,9 +1,18 @@
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import { decodeMessage, encodeMessage, toShardSchema, type Register, type Report } from "../core/message.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  toShardSchema,
+  type Register,
+  type Report,
+  type SlotSizes,
+  type ToShard,
+} from "../core/message.ts";
 import type { PodRef } from "../core/topology.ts";
 import type { Connection, Handlers } from "../net/connection.ts";
+import type { Network } from "../net/network.ts";
 import { stayConnected } from "../net/stayConnected.ts";
 import type { TopologyKeeper } from "./topology.ts";
 
@@ -23,20 +32,27 @@ export type InfoOptions = {
   readonly token: Uint8Array;
   readonly register: Register;
   readonly report: () => Report;
+  /** A report with this number is about to go. */
+  readonly reporting: (seq: number) => void;
+  readonly granted: (grant: Extract<ToShard, { kind: "grant" }>) => void;
+  /** Null where there is nothing to say. */
+  readonly slotSizes: () => SlotSizes | null;
   readonly topology: TopologyKeeper;
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
 };
 
 const reportEveryMs = 200;
+const sizesEveryMs = 2_000;
 const backoff = { firstMs: 100, maxMs: 2_000 };
 /** Reports are some hundred bytes: an info that has not taken this many is gone, whatever the socket says. */
 const unsentBytesMax = 64 * 1024;
 
 /** While info is away everything else goes on; the session comes back by itself. */
 export const startInfoSession = (options: InfoOptions): InfoSession => {
-  const { urls, clusterId, self, token, register, topology, clock, random, logger } = options;
+  const { urls, clusterId, self, token, register, topology, network, clock, random, logger } = options;
   const ended = new AbortController();
   let connection: Connection | null = null;
   let reportIsDue = false;
@@ -47,11 +63,18 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     reportIsDue = false;
     if (connection === null) return;
     if (connection.unsentBytes() > unsentBytesMax) connection.cut();
-    else connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq: ++reports } }));
+    else {
+      const seq = ++reports;
+      options.reporting(seq);
+      connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq } }));
+    }
   };
+
+  const sizes = createTeller(clock, options.slotSizes);
 
   const opened = (to: Connection): Handlers => {
     connection = to;
+    sizes.to(to);
     if (lost) logger.info({ info: to.remote }, "registered with info");
     lost = false;
     to.send(encodeMessage(register));
@@ -68,7 +91,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
             if (!topology.offerChange(message.change)) to.cut();
             return;
           case "grant":
-            // Leases are not kept yet.
+            options.granted(message);
             return;
           case "failure":
             logger.warn({ code: message.code, message: message.message }, "info ends the session");
@@ -90,7 +113,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
   const cancel = clock.every(reportEveryMs, report);
   const done = stayConnected({
     ...{ urls: () => urls, cluster: clusterId, role: register.home, self, to: "", token },
-    ...{ clock, logger, signal: ended.signal, backoff, random, opened, failed },
+    ...{ network, clock, logger, signal: ended.signal, backoff, random, opened, failed },
   });
 
   return {
@@ -102,8 +125,36 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     isConnected: () => connection !== null,
     stop: async () => {
       cancel();
+      sizes.stop();
       ended.abort();
       await done;
     },
+  };
+};
+
+type Teller = {
+  /** From now on this one is told. */
+  readonly to: (connection: Connection) => void;
+  readonly stop: () => void;
+};
+
+/** Tells the sizes of slots now and then, where they are others than it told before. */
+const createTeller = (clock: Clock, slotSizes: () => SlotSizes | null): Teller => {
+  let connection: Connection | null = null;
+  let last: Uint8Array = new Uint8Array(0);
+  const cancel = clock.every(sizesEveryMs, () => {
+    const sizes = connection?.isOpen() === true ? slotSizes() : null;
+    if (sizes === null) return;
+    const frame = encodeMessage(sizes);
+    if (Buffer.compare(frame, last) === 0) return;
+    last = frame;
+    connection?.send(frame);
+  });
+  return {
+    to: (opened) => {
+      connection = opened;
+      last = new Uint8Array(0);
+    },
+    stop: cancel,
   };
 };

@@ -1,13 +1,19 @@
-import type { Epoch, Version } from "../core/ids.ts";
+import type { Epoch, MapVersion, Slot, Version } from "../core/ids.ts";
 import { journalBatchBytesMax } from "../core/limits.ts";
 import type { Operation } from "../core/record.ts";
+import { dropOpcode, mapOpcode } from "../core/recordCursor.ts";
 import type { Batch } from "./log/log.ts";
 import {
+  bodyRecordBytesMax,
   recordBytesMax,
   setBytesMax,
+  writeBodyRecord,
   writeEpoch,
+  writeNumberRecord,
   writeRecord,
   writeSet,
+  type BodyRecord,
+  type NumberRecord,
   type SetPieces,
 } from "./replication/recordEncoder.ts";
 
@@ -20,12 +26,20 @@ export type Journal = {
   readonly add: (epoch: Epoch, version: Version, operation: Operation) => number;
   /** The same of a set whose key and value lie within other bytes. */
   readonly addSet: (set: SetPieces) => number;
+  /** The same of a set or a delete whose bytes behind its place are those of another item. */
+  readonly addBody: (record: BodyRecord) => number;
   /** Adds the record that an epoch begins. */
   readonly begin: (epoch: Epoch, version: Version) => number;
+  /** Adds the record that the slots are those of a version of the map. */
+  readonly map: (place: At, mapVersion: MapVersion) => number;
+  /** Adds the record that all keys of a slot are deleted. */
+  readonly drop: (place: At, slot: Slot) => number;
   readonly isEmpty: () => boolean;
   /** Everything that was added since, in batches of at most `journalBatchBytesMax` bytes, unless a single record has more. */
   readonly take: () => readonly Batch[];
 };
+
+type At = { readonly epoch: Epoch; readonly version: Version };
 
 export const createJournal = (): Journal => {
   let batches: Batch[] = [];
@@ -55,6 +69,10 @@ export const createJournal = (): Journal => {
     last = version;
     return bytes;
   };
+  const addNumber = ({ opcode, epoch, version, argument }: NumberRecord): number => {
+    room(recordBytesMax(null));
+    return added(writeNumberRecord(slab, at, { opcode, epoch, version, argument }), version);
+  };
   return {
     add: (epoch, version, operation) => {
       room(recordBytesMax(operation));
@@ -64,10 +82,16 @@ export const createJournal = (): Journal => {
       room(setBytesMax(set));
       return added(writeSet(slab, at, set), set.version);
     },
+    addBody: (record) => {
+      room(bodyRecordBytesMax(record));
+      return added(writeBodyRecord(slab, at, record), record.version);
+    },
     begin: (epoch, version) => {
       room(recordBytesMax(null));
       return added(writeEpoch(slab, at, { epoch, version }), version);
     },
+    map: (place, argument) => addNumber({ opcode: mapOpcode, ...place, argument }),
+    drop: (place, argument) => addNumber({ opcode: dropOpcode, ...place, argument }),
     isEmpty: () => first === null && batches.length === 0,
     take: () => {
       close();

@@ -2,7 +2,9 @@ import { randomBytes } from "node:crypto";
 import { systemClock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import { createLogger } from "../core/logger.ts";
+import { systemNetwork } from "../net/network.ts";
 import { readConfig } from "./config.ts";
+import { systemDisk } from "./log/disk.ts";
 import { startShard } from "./run.ts";
 
 /** The shard program: `EDIS_…` in the environment (config.ts), logs to standard error, ends cleanly at SIGTERM. */
@@ -20,18 +22,22 @@ const main = async (): Promise<void> => {
     logger.error({ error }, "the volume cannot be relied on: ending");
     process.exit(1);
   };
-  const shard = await startShard(config, { clock: systemClock, logger, random, incarnation, failed });
+  const rim = { network: systemNetwork, disk: systemDisk, clock: systemClock, logger, random };
+  const shard = await startShard(config, { ...rim, incarnation, failed });
 
   let ending = false;
   const end = (signal: string): void => {
     if (ending) return;
     ending = true;
     logger.info({ signal }, "ending");
-    systemClock.after(endMsMax, () => {
-      logger.error({}, `not ended within ${endMsMax} ms: leaving as it is`);
+    // A person at the terminal, and the end of who keeps the process, mean that it is to be gone now.
+    const handsOver = signal === "SIGTERM";
+    const endMs = endMsMax + (handsOver ? config.handoverMs : 0);
+    systemClock.after(endMs, () => {
+      logger.error({}, `not ended within ${endMs} ms: leaving as it is`);
       process.exit(0);
     });
-    shard.end().then(
+    shard.end({ handsOver }).then(
       () => process.exit(0),
       (error: unknown) => {
         logger.error({ error }, "failed to end cleanly");
@@ -50,7 +56,7 @@ const main = async (): Promise<void> => {
   process.on("SIGINT", end);
 };
 
-/** Whatever happens, the process is gone after this. */
+/** Whatever happens, the process is gone after this, and what a handover takes. */
 const endMsMax = 4_900;
 
 main().catch((error: unknown) => {

@@ -1,5 +1,6 @@
 import { evictedPerTurnMax, memoryOvershootBytesMax } from "../core/limits.ts";
 import type { Eviction, Settings } from "../core/settings.ts";
+import { slotOf } from "../core/slot.ts";
 import { storeShareOf } from "./container.ts";
 import { write, type Turn } from "./turn.ts";
 
@@ -51,13 +52,28 @@ export const evict = (turn: Turn): boolean => {
   const { store } = holding;
   while (store.usedBytes() > usage.maxBytes) {
     if (turn.evicted >= evictedPerTurnMax) return false;
-    const key = store.victim(usage.eviction);
+    const key = victimOf(turn);
     if (key === undefined) return false;
     write(turn, { kind: "delete", key });
     turn.evicted++;
     usage.evictedKeys++;
   }
   return true;
+};
+
+/** Draws that may find keys which are not this shard's to evict, before it counts as having none. */
+const drawsMax = 64;
+
+/** The key that has to go first among those of the shard's own slots. */
+const victimOf = ({ usage, holding }: Turn): Uint8Array | undefined => {
+  const { store, slots } = holding;
+  for (let i = 0; i < drawsMax; i++) {
+    // The one that expires first stays the same one: others are drawn then.
+    const policy = i > 0 && usage.eviction === "volatile-ttl" ? "volatile-lru" : usage.eviction;
+    const key = store.victim(policy);
+    if (key === undefined || slots[slotOf(key)] === 1) return key;
+  }
+  return undefined;
 };
 
 /** Whether writes may go on because eviction does: what is too much does not grow. */

@@ -1,5 +1,5 @@
 import { EdisError } from "../core/errors.ts";
-import { epoch, version, type ShardId, type Version } from "../core/ids.ts";
+import { epoch, version, type Epoch, type ShardId, type Version } from "../core/ids.ts";
 import type { ToReader } from "../core/message.ts";
 import type { Place, Request, Result } from "../core/request.ts";
 import type { Holding } from "./holding.ts";
@@ -26,6 +26,12 @@ export type Reader<To> = {
   marks: readonly Mark[];
   /** When the holding last was all there was at its source. Monotonic milliseconds. */
   coveredAtMs: number;
+  /** It has been since this reader began: before that nobody knows how old what is held is. */
+  isCovered: boolean;
+  /** No source below this epoch is followed: set by whoever drives the reader. */
+  floor: Epoch;
+  /** When a source of that epoch was last heard of; null where none was. */
+  heardAtMs: number | null;
   waiting: Waiting<To>[];
 };
 
@@ -76,6 +82,8 @@ export type ReaderEffect<To> =
   | { readonly kind: "resync"; readonly place: Place }
   /** Tell the source how far this is, some time soon. */
   | { readonly kind: "ack" }
+  /** The source, an owner, asks for a lease with this mark. */
+  | { readonly kind: "grant"; readonly epoch: Epoch; readonly mark: number }
   /** The stream cannot be gone on with: cut the connection and open another. */
   | { readonly kind: "reconnect"; readonly reason: string }
   /** These records were applied: they go into the log, and to whoever copies from here. */
@@ -102,7 +110,8 @@ const marksMax = 64;
 export const createReader = <To>(holding: Holding, nowMs: number): Reader<To> => ({
   ...{ shard: holding.shard, holding, link: "down", copy: null },
   known: { version: holding.version, bytes: holding.bytes },
-  ...{ marks: [], coveredAtMs: nowMs, waiting: [] },
+  ...{ marks: [], coveredAtMs: nowMs, isCovered: false, waiting: [] },
+  ...{ floor: epoch(0), heardAtMs: null },
 });
 
 export const step = <To>(reader: Reader<To>, event: ReaderEvent<To>): readonly ReaderEffect<To>[] => {
@@ -155,7 +164,7 @@ const takeMessage = <To>(reader: Reader<To>, message: ToReader, now: Now): reado
   const { holding } = reader;
   switch (message.kind) {
     case "continue":
-      if (message.epoch < holding.epoch) return reconnect(reader, "the source is at an older epoch");
+      if (isOld(reader, message.epoch)) return reconnect(reader, "the source is at an older epoch");
       if (reader.link !== "probing" || message.version !== holding.version)
         return reconnect(reader, "the source goes on where this copy does not stand");
       reader.link = "streaming";
@@ -168,7 +177,7 @@ const takeMessage = <To>(reader: Reader<To>, message: ToReader, now: Now): reado
       reader.copy = { kind: "asked" };
       return [{ kind: "askCopy" }];
     case "copying":
-      if (message.epoch < holding.epoch || reader.copy?.kind !== "asked") {
+      if (isOld(reader, message.epoch) || reader.copy?.kind !== "asked") {
         // From an older source than this one followed already, or none that was asked for.
         reader.copy = null;
         return [{ kind: "copyFails" }, ...reconnect(reader, "the source's copy is none to go on with")];
@@ -185,6 +194,10 @@ const takeMessage = <To>(reader: Reader<To>, message: ToReader, now: Now): reado
   }
 };
 
+/** From somebody who owned the shard before whom this reader obeys, or before what it holds. */
+const isOld = <To>({ holding, floor }: Reader<To>, epoch: Epoch): boolean =>
+  epoch < holding.epoch || epoch < floor;
+
 const startCopy = <To>(
   reader: Reader<To>,
   message: Extract<ToReader, { kind: "copying" }>,
@@ -198,6 +211,7 @@ const startCopy = <To>(
   holding.version = message.version;
   holding.bytes = message.bytes;
   holding.history = message.history;
+  holding.mapVersion = message.mapVersion;
   reader.copy = { kind: "entries", copied: 0, total: message.keys };
   reader.known = { version: message.version, bytes: message.bytes };
   reader.marks = [];
@@ -237,17 +251,16 @@ const takeMark = <To>(
 ): readonly ReaderEffect<To>[] => {
   const { holding, link } = reader;
   if (link !== "streaming" && link !== "idle") return [];
-  if (mark.epoch < holding.epoch) return reconnect(reader, "the source is at an older epoch");
+  if (isOld(reader, mark.epoch)) return reconnect(reader, "the source is at an older epoch");
+  reader.heardAtMs = now.nowMs;
   reader.known = { version: mark.version, bytes: mark.bytes };
   if (link === "idle") return [];
   if (mark.version < holding.version) return reconnect(reader, "the source has less than this copy");
   if (mark.version > holding.version) {
     if (reader.marks.length < marksMax)
       reader.marks = [...reader.marks, { version: mark.version, atMs: now.nowMs }];
-    return [];
-  }
-  reader.coveredAtMs = now.nowMs;
-  return [];
+  } else cover(reader, now.nowMs);
+  return mark.seq === 0 ? [] : [{ kind: "grant", epoch: mark.epoch, mark: mark.seq }];
 };
 
 const takeStreamed = <To>(
@@ -257,6 +270,7 @@ const takeStreamed = <To>(
   if (reader.link !== "streaming")
     return reconnect(reader, "records came before the source said how to go on");
   const { holding } = reader;
+  reader.heardAtMs = now.nowMs;
   const first = version(holding.version + 1);
   const { end, problem } = replay(holding, bytes);
   // What was applied is kept, whatever follows it.
@@ -276,8 +290,13 @@ const coverMarks = <To>(reader: Reader<To>): void => {
   const ahead = marks.findIndex((mark) => mark.version > holding.version);
   const covered = marks[(ahead === -1 ? marks.length : ahead) - 1];
   if (covered === undefined) return;
-  reader.coveredAtMs = covered.atMs;
+  cover(reader, covered.atMs);
   reader.marks = ahead === -1 ? [] : marks.slice(ahead);
+};
+
+const cover = <To>(reader: Reader<To>, atMs: number): void => {
+  reader.coveredAtMs = atMs;
+  reader.isCovered = true;
 };
 
 const reconnect = <To>(reader: Reader<To>, reason: string): readonly ReaderEffect<To>[] => {

@@ -1,6 +1,9 @@
+import type { ShardId } from "../core/ids.ts";
 import { replyValueBytesMax, sessionWaitMsMax, waitingReadsMax } from "../core/limits.ts";
 import type { Lag } from "../core/message.ts";
 import { isAfter, type Place, type ReadLevel, type Result } from "../core/request.ts";
+import { slotOf } from "../core/slot.ts";
+import { hasMap, type Holding } from "./holding.ts";
 import type { Reader, ReaderEffect, ReaderEvent } from "./reader.ts";
 import { refusal } from "./route.ts";
 import { hasExpired } from "./turn.ts";
@@ -60,6 +63,11 @@ const read = <To>(
     case "linearizable":
       return onlyReads();
     case "eventual": {
+      if (!reader.isCovered)
+        return refusal(
+          "lagging",
+          "Cannot read here: since it started this reader has not been heard to hold all there is; ask another",
+        );
       const bound = level.lagMsMax ?? lagMsMax;
       const { ms } = lagOf(reader, now.nowMs);
       if (ms > bound)
@@ -103,9 +111,16 @@ export const release = <To>(reader: Reader<To>, now: Now): readonly ReaderEffect
       kind: "result",
       to: asked.to,
       index: asked.index,
-      result: valueOf(reader, asked, now),
+      result: isServed(holding, asked.key) ? valueOf(reader, asked, now) : movedAway(reader.shard),
     }));
 };
+
+/** While a read waited its slot may have moved. */
+const isServed = (holding: Holding, key: Uint8Array): boolean =>
+  hasMap(holding) && holding.slots[slotOf(key)] !== 0;
+
+const movedAway = (shard: ShardId): Result =>
+  refusal("not-owner", `Cannot answer: the slots of shard ${shard} have changed; fetch the topology again`);
 
 /** Sends waiting reads elsewhere. */
 export const giveUp = <To>(

@@ -2,8 +2,10 @@ import { messageOf } from "../core/errors.ts";
 import {
   createRecordCursor,
   deleteOpcode,
+  dropOpcode,
   entryOpcode,
   epochOpcode,
+  mapOpcode,
   setOpcode,
   type RecordCursor,
 } from "../core/recordCursor.ts";
@@ -64,8 +66,14 @@ const applyRecord = (holding: Holding, bytes: Uint8Array, record: RecordCursor):
     holding.history = historyWith(holding.history, record.epoch, holding.version);
     holding.epoch = record.epoch;
   }
+  noteMap(holding, record);
   applyOperation(holding.store, bytes, record);
   holding.version = record.version;
+};
+
+/** Takes over the version of the map that a record names. */
+export const noteMap = (holding: Holding, record: RecordCursor): void => {
+  if (record.opcode === mapOpcode) holding.mapVersion = record.mapVersion;
 };
 
 /** Carries out what a record, or an entry, says of its key. */
@@ -83,7 +91,11 @@ export const applyOperation = (store: Store, bytes: Uint8Array, record: RecordCu
     case deleteOpcode:
       store.delete(pieceOf(bytes, keyStart, keyEnd));
       return;
+    case dropOpcode:
+      store.dropSlot(record.slot);
+      return;
     case epochOpcode:
+    case mapOpcode:
       return;
   }
 };

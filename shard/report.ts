@@ -1,5 +1,5 @@
 import { version } from "../core/ids.ts";
-import type { Report } from "../core/message.ts";
+import type { MoveReport, Report } from "../core/message.ts";
 import type { Home, PodRef } from "../core/topology.ts";
 import type { Holding } from "./holding.ts";
 import type { Reader } from "./reader.ts";
@@ -8,24 +8,31 @@ import type { ReaderStatus } from "./replication/publisher.ts";
 import type { Role } from "./role.ts";
 import type { Roles } from "./roles.ts";
 
+type Around = {
+  readonly readers: readonly ReaderStatus[];
+  readonly moves: readonly MoveReport[];
+  readonly promised: Report["promised"];
+  readonly nowMs: number;
+};
+
 /** How this process is doing, in the words of core/message.ts. */
 export const reportOf = (
   self: PodRef & { readonly home: Home; readonly leaving: boolean },
   roles: Pick<Roles, "role" | "held">,
-  { readers, nowMs }: { readonly readers: readonly ReaderStatus[]; readonly nowMs: number },
+  { readers, nowMs, moves, promised }: Around,
 ): Report => {
   const { pod, incarnation, home, leaving } = self;
   const role = roles.role();
   const holding = roles.held()?.holding;
   return {
     ...{ pod, incarnation, home, leaving },
-    serving: servingOf(role, nowMs),
+    serving: servingOf(role, { nowMs, moves }),
     held: placeOf(holding),
     version: holding?.version ?? version(0),
     keys: holding?.store.keys() ?? 0,
     bytes: holding?.store.bytes() ?? 0,
     readers: role.kind === "nothing" ? [] : [...readers],
-    ...{ seq: 0, promised: null },
+    ...{ seq: 0, promised },
   };
 };
 
@@ -36,14 +43,14 @@ const placeOf = (holding: Holding | undefined): Report["held"] => {
   return { shard, epoch, version };
 };
 
-const servingOf = (role: Role, nowMs: number): Report["serving"] => {
+const servingOf = (role: Role, { nowMs, moves }: Pick<Around, "nowMs" | "moves">): Report["serving"] => {
   switch (role.kind) {
     case "nothing":
       return { kind: "nothing" };
     case "owner":
       return {
         ...{ kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch },
-        ...{ sync: { seq: 0, members: [] }, frozen: null, moves: [] },
+        ...{ sync: role.tenure.statement(), frozen: role.tenure.frozen(), moves: [...moves] },
       };
     case "reader":
       return readingOf(role.following.reader, nowMs);
@@ -51,7 +58,7 @@ const servingOf = (role: Role, nowMs: number): Report["serving"] => {
 };
 
 const readingOf = <To>(reader: Reader<To>, nowMs: number): Report["serving"] => {
-  const { copy, holding } = reader;
+  const { copy, holding, heardAtMs } = reader;
   const copied = copy?.kind === "entries" ? copy.copied : copy?.kind === "tail" ? copy.total : 0;
   return {
     kind: "reader",
@@ -61,7 +68,7 @@ const readingOf = <To>(reader: Reader<To>, nowMs: number): Report["serving"] => 
     copied,
     copyTotal: copy === null || copy.kind === "asked" ? 0 : copy.total,
     lag: lagOf(reader, nowMs),
-    heardMs: null,
+    heardMs: heardAtMs === null ? null : Math.max(0, Math.round(nowMs - heardAtMs)),
   };
 };
 

@@ -1,25 +1,29 @@
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
-import type { Version } from "../core/ids.ts";
+import type { Epoch, ShardId, Version } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
 import type { RequestFrame, Result } from "../core/request.ts";
 import type { Home, Member, PodRef } from "../core/topology.ts";
 import type { Counters } from "./counters.ts";
 import type { Held } from "./held.ts";
+import { hasMap } from "./holding.ts";
 import type { Journal } from "./journal.ts";
 import type { CopyWriter } from "./log/log.ts";
 import type { Usage } from "./memory.ts";
 import * as reading from "./reader.ts";
 import type { Now } from "./reads.ts";
 import type { Publisher } from "./replication/publisher.ts";
+import type { Promises } from "./promise.ts";
 import type { SlotSet, Standing } from "./route.ts";
+import type { Tenure } from "./tenure.ts";
+import type { Network } from "../net/network.ts";
 import { subscribe, type Subscriber } from "./replication/subscriber.ts";
 import * as writing from "./writer.ts";
 
 /** What this process is now, and how what its writer or reader decides is carried out. */
 export type Role =
   | { readonly kind: "nothing" }
-  | { readonly kind: "owner"; readonly held: Held; readonly writer: Writer }
+  | { readonly kind: "owner"; readonly held: Held; readonly writer: Writer; readonly tenure: Tenure }
   | {
       readonly kind: "reader";
       readonly held: Held;
@@ -43,6 +47,7 @@ export type RoleOptions = {
   readonly self: PodRef;
   readonly home: Home;
   readonly token: Uint8Array;
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -50,6 +55,9 @@ export type RoleOptions = {
   readonly publisher: Publisher;
   readonly journal: Journal;
   readonly usage: Usage;
+  readonly promises: Promises;
+  /** How long a lease is that this process grants. Milliseconds. */
+  readonly leaseMs: () => number;
   /** Info should hear of it at once. */
   readonly changed: () => void;
   /** A shard is held whole: what the volume has of others can go. */
@@ -110,6 +118,9 @@ const perform = (options: RoleOptions, following: Following, effect: reading.Rea
     case "ack":
       subscriber?.ack();
       return;
+    case "grant":
+      grant(options, following, effect);
+      return;
     case "reconnect":
       counters.brokenStreams++;
       logger.warn({ shard: reader.shard, reason: effect.reason }, "stream broken off: connecting anew");
@@ -146,6 +157,20 @@ const perform = (options: RoleOptions, following: Following, effect: reading.Rea
   }
 };
 
+/** Grants the owner that asks a lease, once this process has promised to obey nobody before it. */
+const grant = (
+  { promises, leaseMs }: RoleOptions,
+  { reader, subscriber }: Following,
+  { epoch, mark }: { readonly epoch: Epoch; readonly mark: number },
+): void => {
+  const { shard } = reader;
+  promises.promise(shard, epoch);
+  if (subscriber === null || promises.kept(shard) !== epoch || promises.floor(shard) !== epoch) return;
+  const forMs = leaseMs();
+  promises.grant(shard, forMs);
+  subscriber.grant(mark, forMs);
+};
+
 /** Makes a copy that is whole what a restart finds. Until then nothing of it is acknowledged. */
 const endCopy = (options: RoleOptions, following: Following): void => {
   const { logger, whole } = options;
@@ -175,12 +200,21 @@ const beginCopy = (options: RoleOptions, following: Following, quarantineFrom: V
   dropCopy(options, following);
   const { holding, log } = following.held;
   if (quarantineFrom !== null)
-    options.logger.warn(
-      { shard: holding.shard, quarantineFrom },
-      "held records that were lost when the owner changed: they are kept aside, see quarantine/",
-    );
+    quarantined(options, { shard: holding.shard, from: quarantineFrom, to: log.newest() });
   const place = { version: holding.version };
   following.copyWriter = log.beginCopy(quarantineFrom === null ? place : { ...place, quarantineFrom });
+};
+
+const quarantined = (
+  { counters, logger }: RoleOptions,
+  { shard, from, to }: { readonly shard: ShardId; readonly from: Version; readonly to: Version },
+): void => {
+  const records = Math.max(0, to - from + 1);
+  counters.quarantinedRecords += records;
+  logger.warn(
+    { shard, quarantineFrom: from, records },
+    `held ${records} records that were lost when the owner changed: they are kept aside, see quarantine/`,
+  );
 };
 
 /** Lets go what was begun of a copy. */
@@ -197,13 +231,13 @@ const durableOf = ({ held, isSettling }: Following): Version | null =>
 
 /** Connects a reader to its source. */
 export const connect = (options: RoleOptions, following: Following, source: Member): void => {
-  const { clusterId, self, home, token, clock, random, logger, counters } = options;
+  const { clusterId, self, home, token, network, clock, random, logger, counters } = options;
   const { holding } = following.held;
   const take = (event: reading.ReaderEvent<Waiter>): void => {
     stepReader(options, following, event);
   };
   following.subscriber = subscribe({
-    ...{ clusterId, role: home, self, token, source, clock, random, logger, holding },
+    ...{ clusterId, role: home, self, token, source, network, clock, random, logger, holding },
     durable: () => durableOf(following),
     connected: () => {
       take({ kind: "connected" });
@@ -232,15 +266,26 @@ export const connect = (options: RoleOptions, following: Following, source: Memb
 };
 
 /** What this process is, for routing. */
-export const standingOf = (role: Role, slots: SlotSet, informed: boolean): Standing => {
+export const standingOf = (
+  role: Role,
+  {
+    slots,
+    informed,
+    isNext,
+  }: { readonly slots: SlotSet; readonly informed: boolean; readonly isNext: boolean },
+): Standing => {
   switch (role.kind) {
     case "nothing":
-      return { kind: "nothing", informed };
-    case "owner":
-      return { kind: "owner", shard: role.held.holding.shard, epoch: role.writer.epoch, slots };
+      return { kind: "nothing", informed, isNext };
+    case "owner": {
+      const { shard } = role.held.holding;
+      const hasLease = role.tenure.leaseLeftMs() > 0;
+      return { kind: "owner", shard, epoch: role.writer.epoch, slots, hasLease };
+    }
     case "reader": {
-      const { shard, complete } = role.held.holding;
-      return { kind: "reader", shard, complete, slots };
+      const { holding } = role.held;
+      const { shard, complete } = holding;
+      return { kind: "reader", shard, complete, hasMap: hasMap(holding), slots, isNext };
     }
   }
 };

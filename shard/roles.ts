@@ -1,34 +1,44 @@
-import { check } from "../core/check.ts";
 import { EdisError } from "../core/errors.ts";
-import { shardId, slotCount, type Epoch, type ShardId } from "../core/ids.ts";
-import { evictedPerTurnMax, expiredPerTurnMax } from "../core/limits.ts";
-import type { Member, TopologyIndex } from "../core/topology.ts";
-import { dutyOf, type Duty } from "./duty.ts";
+import { slotCount, version, type Epoch, type ShardId, type Version } from "../core/ids.ts";
+import type { Report, ToShard } from "../core/message.ts";
+import { usualSettings, type Settings } from "../core/settings.ts";
+import type { Member, Shard, TopologyIndex } from "../core/topology.ts";
+import { dutyOf, floorOf, type Duty } from "./duty.ts";
 import type { Held } from "./held.ts";
-import { emptyHolding, type Holding } from "./holding.ts";
 import type { LogEvents } from "./log/log.ts";
 import { follow as followSettings } from "./memory.ts";
 import { createReader } from "./reader.ts";
+import { slotsNow } from "./moves/slots.ts";
 import {
   connect,
   dropCopy,
   nowOf,
   standingOf,
   stepReader,
-  stepWriter,
   type Following,
   type Role,
   type RoleOptions,
   type Waiter,
-  type Writer,
 } from "./role.ts";
-import { slotSetOf, type Refusal, type SlotSet, type Standing } from "./route.ts";
-import { createShelf, type Shelf, type ShelfOptions } from "./shelf.ts";
-import type { Store } from "./store/store.ts";
-import type { Turn } from "./turn.ts";
-import { createUndurable, type Undurable } from "./undurable.ts";
+import { frozenSlot, type Refusal, type Standing } from "./route.ts";
+import {
+  acknowledge,
+  ageMs,
+  answer,
+  execute,
+  expire,
+  flush,
+  logEventsOf,
+  write,
+  type Serving,
+  type ServingOptions,
+} from "./serving.ts";
+import { createShelf, type ShelfOptions } from "./shelf.ts";
+import { createTenure, type Tenure } from "./tenure.ts";
+import { enterMap } from "./turn.ts";
+import { createUndurable } from "./undurable.ts";
 import { keepCompacting, keepExpiring } from "./upkeep.ts";
-import { activate, type Batch, type WriterEvent } from "./writer.ts";
+import { activate, type Batch, type Gate, type Writer } from "./writer.ts";
 
 /** Makes this process what the topology wants it to be; nothing else does. */
 export type Roles = {
@@ -46,41 +56,36 @@ export type Roles = {
   readonly execute: (batch: Batch) => void;
   /** Bytes of the owner's records that are not durable yet. */
   readonly undurableBytes: () => number;
+  /** How old at most what this process holds is; Infinity where nobody knows. Milliseconds. */
+  readonly ageMs: () => number;
+  /** Of an owner: everything up to here is durable here and at whoever may be owner next. */
+  readonly safe: () => Version;
+  /** Somebody may be made owner after this one. */
+  readonly hasHeir: () => boolean;
+  /** What this process has promised, for reports. */
+  readonly promised: () => Report["promised"];
+  /** The report `seq` goes to info. */
+  readonly reporting: (seq: number) => void;
+  /** Info has granted an owner of this shard and epoch a lease. */
+  readonly granted: (grant: InfoGrant) => void;
+  /** The promises are kept by now: becomes what waited for that. */
+  readonly promisesKept: () => void;
   /** What a log of this process has to tell. */
   readonly logEvents: LogEvents;
   /** Serves nothing any more; resolves once everything is on the volume. */
   readonly stop: () => Promise<void>;
 };
 
-export type RolesOptions = Omit<RoleOptions, "whole"> & {
-  readonly createStore: () => Store;
+export type InfoGrant = Extract<ToShard, { kind: "grant" }>;
+
+export type RolesOptions = ServingOptions & {
   readonly open: ShelfOptions["open"];
   readonly whole: (shard: ShardId) => void;
   /** The memory limit of this process's own container; null where there is none. */
   readonly containerBytes: number | null;
-  /** The volume cannot be used: the process has to end. */
-  readonly failed: (error: unknown) => void;
 };
 
-type State = {
-  readonly options: RolesOptions;
-  /** For readers. */
-  readonly roleOptions: RoleOptions;
-  role: Role;
-  index: TopologyIndex | null;
-  slots: SlotSet;
-  /** What is held while nothing is served from it. */
-  readonly shelf: Shelf;
-  isFull: boolean;
-  isStopped: boolean;
-  readonly undurable: Undurable;
-  /** Records are in the journal, and go out at the end of this turn of the event loop. */
-  isFlushDue: boolean;
-  /** What commands see while nothing is held. */
-  nothing: Holding | null;
-  /** An epoch is activated once per process: having stepped down from one, this process never serves it again. */
-  readonly activated: Map<ShardId, Epoch>;
-};
+type State = Omit<Serving, "options"> & { readonly options: RolesOptions };
 
 const tickEveryMs = 20;
 
@@ -91,6 +96,7 @@ export const createRoles = (options: RolesOptions): Roles => {
     whole: ({ holding }) => {
       options.whole(holding.shard);
     },
+    leaseMs: () => settingsOf(state).leaseMs,
   };
   const state: State = {
     ...{ options, roleOptions, role: { kind: "nothing" }, index: null, slots: new Uint8Array(slotCount) },
@@ -101,7 +107,7 @@ export const createRoles = (options: RolesOptions): Roles => {
       },
     }),
     ...{ isFull: false, isStopped: false, isFlushDue: false, undurable: createUndurable() },
-    ...{ nothing: null, activated: new Map() },
+    ...{ nothing: null, activated: new Map(), duty: { kind: "nothing", shard: null }, marks: 0 },
   };
   const cancels = [
     keepExpiring(clock, () => expire(state)),
@@ -115,7 +121,8 @@ export const createRoles = (options: RolesOptions): Roles => {
   return {
     role: () => state.role,
     held: () => heldBy(state),
-    standing: () => standingOf(state.role, state.slots, state.index !== null),
+    standing: () =>
+      standingOf(state.role, { ...state, informed: state.index !== null, isNext: isNext(state) }),
     keep: (held) => {
       state.shelf.put(held);
     },
@@ -132,7 +139,16 @@ export const createRoles = (options: RolesOptions): Roles => {
     },
     undurableBytes: () =>
       state.role.kind === "owner" ? state.undurable.of(state.role.held.holding.bytes) : 0,
-    logEvents: logEventsOf(state),
+    ageMs: () => ageMs(state),
+    ...tenureOf(state),
+    promised: () => promisedBy(state),
+    promisesKept: () => {
+      become(state);
+      options.changed();
+    },
+    logEvents: logEventsOf(state, () => {
+      become(state);
+    }),
     stop: async () => {
       for (const cancel of cancels) cancel();
       leave(state);
@@ -149,18 +165,48 @@ const become = (state: State): void => {
   const { index, options, isStopped } = state;
   if (index === null || isStopped) return;
   const before = state.role;
-  if (!ownsNewerThan(state, index)) take(state, dutyOf(index, options.self));
+  state.duty = dutyOf(index, options.self);
+  const { shard } = state.duty;
+  if (shard !== null) options.promises.promise(shard.id, floorOf(shard).epoch);
+  if (!ownsNewerThan(state, index)) take(state, state.duty);
+  followTenure(state, index);
+  followMap(state, index);
+  if (state.role !== before) options.changed();
+};
+
+const followTenure = ({ role }: State, index: TopologyIndex): void => {
+  if (role.kind !== "owner") return;
+  const shard = index.topology.shards[role.held.holding.shard];
+  if (shard?.epoch === role.tenure.epoch) role.tenure.follow(index, shard);
+};
+
+/** Serves the slots that the topology says; an owner records first of all that they are others than before. */
+const followMap = (state: State, { topology }: TopologyIndex): void => {
   const { role } = state;
-  if (role.kind !== "nothing")
-    state.slots = slotSetOf(index.topology.shards[role.held.holding.shard]?.slots ?? []);
-  if (role !== before) options.changed();
+  if (role.kind === "nothing") return;
+  const { holding } = role.held;
+  const named = topology.shards[holding.shard];
+  const wanted = named?.mapVersion ?? holding.wantedMap;
+  const isFrozen = role.kind === "owner" && role.tenure.isFrozen();
+  const mayWrite = role.kind === "owner" && !isFrozen && named?.epoch === role.writer.epoch;
+  if (mayWrite && wanted > holding.mapVersion)
+    execute(state, {
+      run: (turn) => {
+        enterMap(turn, wanted);
+      },
+      release: () => undefined,
+    });
+  holding.wantedMap = wanted;
+  holding.slots = slotsNow(topology, holding.shard, role.kind === "owner" ? role.writer.epoch : null);
+  if (isFrozen) holding.slots = holding.slots.map((own) => (own === 0 ? 0 : frozenSlot));
+  state.slots = holding.slots;
 };
 
 /** Ownership ends with a higher epoch, or with the shard: what names another owner without one is not obeyed. */
 const ownsNewerThan = ({ role, options }: State, { topology }: TopologyIndex): boolean => {
   if (role.kind !== "owner") return false;
   const named = topology.shards[role.held.holding.shard];
-  if (named === undefined || named.epoch > role.writer.epoch) return false;
+  if (named === undefined || floorOf(named).epoch > role.writer.epoch) return false;
   if (named.owner?.incarnation !== options.self.incarnation || named.epoch < role.writer.epoch)
     options.logger.error(
       { shard: named.id, epoch: role.writer.epoch, named: named.epoch, owner: named.owner?.pod ?? null },
@@ -172,7 +218,7 @@ const ownsNewerThan = ({ role, options }: State, { topology }: TopologyIndex): b
 const take = (state: State, duty: Duty): void => {
   switch (duty.kind) {
     case "own":
-      own(state, duty);
+      own(state, duty.shard);
       return;
     case "follow":
       follow(state, duty);
@@ -183,109 +229,16 @@ const take = (state: State, duty: Duty): void => {
   }
 };
 
-const answer = (state: State, waiter: Waiter, refused: readonly (Refusal | null)[]): void => {
-  const { role, options, index } = state;
-  const { requests } = waiter.frame;
-  switch (role.kind) {
-    case "owner": {
-      const wallMs = options.clock.wallMs();
-      write(state, role.writer, { kind: "requests", to: waiter, requests, refused, wallMs });
-      return;
-    }
-    case "reader": {
-      const now = nowOf(options.clock);
-      const lagMsMax = index?.topology.lagMsMax ?? 0;
-      const reads = { kind: "reads", to: waiter, requests, refused, lagMsMax, now } as const;
-      stepReader(state.roleOptions, role.following, reads);
-      return;
-    }
-    case "nothing":
-      // Everything is refused: route said so of each.
-      waiter.done(refused.filter((result) => result !== null));
-      return;
-  }
-};
-
-const execute = (state: State, batch: Batch): void => {
-  const { role, options } = state;
-  const wallMs = options.clock.wallMs();
-  switch (role.kind) {
-    case "owner":
-      write(state, role.writer, { kind: "execute", batch, wallMs });
-      return;
-    case "reader":
-      read(state, role.held.holding, batch);
-      return;
-    case "nothing":
-      // Commands that need no key are answered by a process that serves nothing, too.
-      state.nothing ??= emptyHolding(shardId(0), options.createStore());
-      read(state, state.nothing, batch);
-      return;
-  }
-};
-
-const read = ({ options }: State, holding: Holding, batch: Batch): void => {
-  const { journal, clock, usage } = options;
-  const before = holding.version;
-  const { epoch } = holding;
-  const turn: Turn = {
-    ...{ holding, epoch, wallMs: clock.wallMs(), journal, isFull: false },
-    ...{ watches: new Map(), usage, evicted: 0 },
-  };
-  batch.run(turn);
-  check(holding.version === before, "only an owner writes");
-  batch.release(true);
-};
-
-const write = (state: State, writer: Writer, event: WriterEvent<Waiter>): void => {
-  stepWriter(writer, event, () => {
-    if (state.isFlushDue) return;
-    state.isFlushDue = true;
-    state.options.clock.soon(() => {
-      flush(state);
-    });
-  });
-};
-
-/** What this turn of the event loop has written goes into the log and to the readers. */
-const flush = (state: State): void => {
-  const { role, options } = state;
-  state.isFlushDue = false;
-  if (role.kind !== "owner") return;
-  for (const batch of options.journal.take()) {
-    role.held.log.append(batch);
-    options.publisher.append(batch);
-  }
-  const { version, bytes } = role.held.holding;
-  state.undurable.wrote(version, bytes);
-  role.held.log.flush();
-};
-
-const logEventsOf = (state: State): LogEvents => ({
-  durable: (through) => {
-    const { role } = state;
-    if (role.kind === "owner") {
-      state.undurable.durable(through);
-      write(state, role.writer, { kind: "durable", through });
-    } else if (role.kind === "reader") role.following.subscriber?.ack();
-  },
-  room: (isThere) => {
-    const { role, options } = state;
-    state.isFull = !isThere;
-    if (isThere) options.logger.info({}, "the volume has room again");
-    else options.logger.error({}, "the volume is full: writes are refused, reads go on");
-    if (role.kind === "owner") write(state, role.writer, { kind: "room", isThere });
-    else become(state);
-  },
-  failed: (error) => {
-    state.options.failed(error);
-  },
-});
-
-const own = (state: State, { shard, epoch }: Extract<Duty, { kind: "own" }>): void => {
-  const { role, activated, options, isFull } = state;
-  const { logger, publisher, journal } = options;
+const own = (state: State, { id: shard, epoch }: Shard): void => {
+  const { role, activated, options } = state;
+  const { logger, promises } = options;
   if (role.kind === "owner" && role.held.holding.shard === shard && role.writer.epoch === epoch) return;
+  if (promises.kept(shard) !== epoch) {
+    // It obeys nobody else from now on, and owns the shard once that is on the volume.
+    if (role.kind === "reader" && role.held.holding.shard === shard) letGoOfSource(state, role.following);
+    else leave(state);
+    return;
+  }
   leave(state);
   if (epoch <= (activated.get(shard) ?? 0)) {
     logger.error({ shard, epoch }, "named owner of an epoch that was served before: not activated");
@@ -305,29 +258,49 @@ const own = (state: State, { shard, epoch }: Extract<Duty, { kind: "own" }>): vo
     state.shelf.empty(held);
     return;
   }
+  begin(state, held, epoch);
+};
+
+/** The epoch begins here. */
+const begin = (state: State, held: Held, epoch: Epoch): void => {
+  const { options, isFull, activated } = state;
+  const { holding } = held;
+  const { shard } = holding;
+  const { journal, usage, publisher, logger } = options;
   activated.set(shard, epoch);
-  publisher.serve(held);
-  state.undurable.begin(held.holding.bytes);
-  const writer = activate<Waiter>(held.holding, epoch, { journal, isFull, usage: options.usage });
-  state.role = { kind: "owner", held, writer };
+  state.undurable.begin(holding.bytes);
+  const gate: Gate = { leaseLeftMs: () => tenure.leaseLeftMs(), isShort: () => tenure.isShort() };
+  const writer: Writer<Waiter> = activate(holding, epoch, { journal, isFull, usage, gate });
+  const tenure: Tenure = createTenure({
+    ...{ clock: options.clock, held, epoch, begins: holding.version },
+    settings: () => settingsOf(state),
+    nextMark: () => ++state.marks,
+    followers: publisher.followers,
+    changed: () => {
+      if (state.role.kind === "owner" && state.role.tenure === tenure) acknowledge(state);
+    },
+    tell: options.changed,
+  });
+  publisher.serve(held, tenure);
+  state.role = { kind: "owner", held, writer, tenure };
   flush(state);
   options.whole(shard);
-  const { holding } = held;
   logger.info({ shard, epoch, version: holding.version, keys: holding.store.keys() }, "owns the shard");
 };
 
-const follow = (state: State, { shard, source: wanted }: Extract<Duty, { kind: "follow" }>): void => {
+const follow = (state: State, { shard: named, source: wanted }: Extract<Duty, { kind: "follow" }>): void => {
   const { options, roleOptions, isFull, role } = state;
-  const { clock, publisher, logger } = options;
-  // A full volume takes no more records: the stream goes on where it was once there is room.
-  const source = isFull ? null : wanted;
+  const { clock, publisher, logger, promises } = options;
+  const { id: shard, epoch } = named;
+  // A full volume takes no more records: the stream goes on where it was once there is room. And nobody is followed before the
+  // promise to obey nobody older is kept, nor who is older than what was promised.
+  const source = isFull || promises.kept(shard) !== epoch || promises.floor(shard) !== epoch ? null : wanted;
   let following: Following;
   if (role.kind === "reader" && role.held.holding.shard === shard) {
-    if (isSameSource(role.source, source)) return;
     following = role.following;
-    following.subscriber?.stop();
-    following.subscriber = null;
-    stepReader(roleOptions, following, { kind: "sourceGone" });
+    raiseFloor(following, epoch);
+    if (isSameSource(role.source, source)) return;
+    letGoOfSource(state, following);
   } else {
     leave(state);
     const held = state.shelf.take(shard);
@@ -341,12 +314,25 @@ const follow = (state: State, { shard, source: wanted }: Extract<Duty, { kind: "
       isSettling: false,
       kept: Promise.resolve(),
     };
+    raiseFloor(following, epoch);
     publisher.serve(held);
   }
   const { held } = following;
   if (source !== null) connect(roleOptions, following, source);
   state.role = { kind: "reader", held, following, source };
   logger.info({ shard, source: source?.pod ?? null, version: held.holding.version }, "follows the shard");
+};
+
+const raiseFloor = ({ reader }: Following, epoch: Epoch): void => {
+  if (epoch <= reader.floor) return;
+  reader.floor = epoch;
+  reader.heardAtMs = null;
+};
+
+const letGoOfSource = ({ roleOptions }: State, following: Following): void => {
+  following.subscriber?.stop();
+  following.subscriber = null;
+  stepReader(roleOptions, following, { kind: "sourceGone" });
 };
 
 /** Serves nothing any more. What waits is answered. */
@@ -366,9 +352,7 @@ const leave = (state: State): void => {
       return;
     case "reader": {
       const { following } = role;
-      following.subscriber?.stop();
-      following.subscriber = null;
-      stepReader(roleOptions, following, { kind: "sourceGone" });
+      letGoOfSource(state, following);
       stepReader(roleOptions, following, { kind: "stop" });
       dropCopy(roleOptions, following);
       return;
@@ -376,24 +360,38 @@ const leave = (state: State): void => {
   }
 };
 
-const expire = (state: State): { readonly isMore: boolean } => {
-  const { role, options } = state;
-  if (role.kind === "nothing") return { isMore: false };
-  const { holding } = role.held;
-  holding.store.tick(Math.floor(options.clock.nowMs() / 1000));
-  options.usage.peakBytes = Math.max(options.usage.peakBytes, holding.store.usedBytes());
-  if (role.kind !== "owner") return { isMore: false };
-  const before = holding.version;
-  write(state, role.writer, { kind: "expire", wallMs: options.clock.wallMs() });
-  const removed = holding.version - before;
-  options.counters.expiredKeys += removed;
-  write(state, role.writer, { kind: "evict", wallMs: options.clock.wallMs() });
-  const isOver = holding.version - before - removed >= evictedPerTurnMax;
-  return { isMore: removed === expiredPerTurnMax || isOver };
-};
-
 const isSameSource = (a: Member | null, b: Member | null): boolean =>
   a?.pod === b?.pod &&
   a?.incarnation === b?.incarnation &&
   a?.address.host === b?.address.host &&
   a?.address.replication === b?.address.replication;
+
+const settingsOf = ({ index }: State): Settings => index?.topology.settings ?? usualSettings;
+
+/** The topology names this process an owner, and it is about to be. */
+const isNext = ({ duty, role }: State): boolean => duty.kind === "own" && role.kind !== "owner";
+
+type OfTenure = Pick<Roles, "safe" | "hasHeir" | "reporting" | "granted">;
+
+/** What others ask and tell an owner; of what is none it means nothing. */
+const tenureOf = (state: State): OfTenure => {
+  const tenure = (): Tenure | null => (state.role.kind === "owner" ? state.role.tenure : null);
+  return {
+    safe: () => tenure()?.safe() ?? version(0),
+    hasHeir: () => (tenure()?.inSync().size ?? 0) > 0,
+    reporting: (seq) => tenure()?.reporting(seq),
+    granted: ({ seq, shard, epoch, leaseMs = settingsOf(state).leaseMs }) => {
+      const { role } = state;
+      if (role.kind !== "owner" || role.held.holding.shard !== shard || role.tenure.epoch !== epoch) return;
+      role.tenure.granted({ seq, leaseMs: Math.min(leaseMs, settingsOf(state).leaseMs) });
+    },
+  };
+};
+
+const promisedBy = (state: State): Report["promised"] => {
+  const { promises } = state.options;
+  const shard = state.duty.shard?.id ?? heldBy(state)?.holding.shard;
+  if (shard === undefined || promises.kept(shard) === 0) return null;
+  const leftMs = promises.leftMs(shard, settingsOf(state).leaseMs);
+  return { shard, epoch: promises.kept(shard), leftMs };
+};

@@ -1,148 +1,265 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError } from "../core/errors.ts";
+import { version } from "../core/ids.ts";
 import { frameBytesMax } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Hello, Register, Report, Role as PeerRole } from "../core/message.ts";
 import type { Address } from "../core/topology.ts";
-import { serveHttp } from "../net/http.ts";
-import { listen, type Admission, type Listener } from "../net/listen.ts";
+import type { HttpServer } from "../net/http.ts";
+import type { Admission, Listener, ListenOptions } from "../net/listen.ts";
+import type { Network } from "../net/network.ts";
 import type { Config } from "./config.ts";
 import { containerBytes } from "./container.ts";
-import { createCounters } from "./counters.ts";
+import { createCounters, type Counters } from "./counters.ts";
 import { createFront, type Front } from "./front/front.ts";
 import { listenResp, type RespListener } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
 import { createJournal } from "./journal.ts";
-import { unlimited } from "./memory.ts";
+import type { Disk } from "./log/disk.ts";
+import { usualLimits, type LogLimits } from "./log/logLimits.ts";
+import { unlimited, type Usage } from "./memory.ts";
+import { createMoves, type Moves } from "./moves/moves.ts";
+import { slotSizesOf } from "./moves/sizes.ts";
+import { createParked, type Parked } from "./parked.ts";
+import { sortedByFirst } from "./replication/port.ts";
+import { createPromises, type Promises } from "./promise.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import { createSegmentStore } from "./store/segmentStore.ts";
 import type { Store } from "./store/store.ts";
-import { createTopologyKeeper } from "./topology.ts";
-import { createVolume } from "./volume.ts";
+import { createTopologyKeeper, type TopologyKeeper } from "./topology.ts";
+import { createVolume, type Volume } from "./volume.ts";
 
 /** One shard process: its ports are open and it has begun to look for info. */
 export type Shard = {
   readonly address: Address;
-  /** Says that it ends, serves on for a while, then closes everything. */
-  readonly end: () => Promise<void>;
+  /**
+   * Says that it ends; an owner serves on until another one has taken over, where `handsOver` and there is somebody who could.
+   * Then everybody is told, what comes is answered for a while, and everything is closed.
+   */
+  readonly end: (how: { readonly handsOver: boolean }) => Promise<void>;
 };
 
+/** What surrounds the process. */
 export type Rim = {
+  readonly network: Network;
+  readonly disk: Disk;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
   readonly incarnation: string;
   /** Nothing that was answered can be relied on any more: the process has to end. */
   readonly failed: (error: unknown) => void;
+  /** Another store, or a log of other sizes, than usual. */
+  readonly createStore?: () => Store;
+  readonly log?: LogLimits;
 };
 
 /** Starts the process's parts and ties them together. Rejects where a port is taken or the volume cannot be used. */
 export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
-  const { clock, logger, random, incarnation, failed } = rim;
+  const { network, disk, clock, logger, random, incarnation } = rim;
   const { home, clusterId, token } = config;
   const self = { pod: config.pod, incarnation };
   const counters = createCounters();
   const usage = unlimited();
   let leaving = false;
 
+  const reportSoon = (): void => session?.reportSoon();
   const publisher = createPublisher({ clock, logger, counters });
-  const createStore = (): Store =>
-    createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } });
+  const parked = createParked(clock);
+  const createStore = storesOf(rim);
+  const promises = createPromises({
+    ...{ clock, failed: rim.failed, write: (promised) => volume.promise(promised) },
+    changed: () => {
+      roles.promisesKept();
+    },
+  });
   const roles: Roles = createRoles({
-    ...{ clusterId, self, home, token, clock, random, logger, counters, publisher, createStore, failed },
-    ...{ usage, containerBytes: config.ownContainer ? containerBytes() : null },
-    journal: createJournal(),
+    ...{ ...rim, clusterId, self, home, token, counters, createStore, usage, promises },
+    publisher: alsoTo(publisher, () => moves),
+    ...{ journal: createJournal(), containerBytes: config.ownContainer ? containerBytes() : null },
     open: (shard) => volume.open(shard),
     whole: (shard) => {
       volume.keepOnly(shard);
     },
     changed: () => {
-      session?.reportSoon();
+      moves.follow();
+      reportSoon();
     },
   });
+  const moves: Moves = createMoves({
+    ...{ clusterId, self, home, token, network, clock, random, logger, counters, roles },
+    topology: () => topology.current(),
+    ...{ safe: () => roles.held()?.log.durable() ?? version(0), changed: reportSoon, served: parked.again },
+  });
   const volume = createVolume({
-    ...{ folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
+    ...{ disk, folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
+    limits: rim.log ?? usualLimits,
     fsync: () => topology.current()?.topology.settings.fsync ?? "everysec",
   });
   const report = (): Report =>
-    reportOf({ ...self, home, leaving }, roles, { readers: publisher.readers(), nowMs: clock.nowMs() });
+    reportOf({ ...self, home, leaving }, roles, {
+      ...{ readers: publisher.readers(), moves: moves.reports() },
+      ...{ promised: roles.promised(), nowMs: clock.nowMs() },
+    });
   const topology = createTopologyKeeper({
     ...{ clusterId, logger },
     changed: (before, after) => {
       roles.follow(after);
+      moves.follow();
       front.topologyChanged(before, after.topology);
     },
   });
-  const front = createFront({ roles, counters, report, topology: topology.current });
+  const front = createFront({ roles, counters, parked, report, topology: topology.current });
 
-  const ports = await openPorts(config, rim, { front, publisher });
-  const resp = await listenResp({
-    ...{ host: config.host, port: config.ports.resp, clock, random, logger, self, clusterId },
-    ...{ roles, topology: topology.current, report, processCounters: counters },
-  });
-  const http = await serveHttp({
-    ...{ host: config.host, port: config.ports.http, logger },
-    routes: healthRoutes({
-      ...{ report, counters, ports, resp, usage },
-      store: () => roles.held()?.holding.store ?? null,
-      lagMsMax: () => topology.current()?.topology.lagMsMax,
-      registered: () => session?.isConnected() ?? false,
-    }),
+  const open = await openAll(config, rim, {
+    ...{ front, publisher, moves, roles, parked, counters, usage, report, topology },
+    registered: () => session?.isConnected() ?? false,
   });
   // Nobody is told of this process before it knows what it holds.
-  const found = await volume.found();
-  if (found !== null) roles.keep(await volume.open(found));
-  const address = addressAt(config.advertiseHost, { ...ports, http, resp });
-  const register = registerOf(config, address);
+  await keepFound(volume, { roles, promises });
+  const address = addressAt(config.advertiseHost, open);
+  const register = registerOf(config, address, clock.wallMs());
   const session: InfoSession | undefined = startInfoSession({
-    ...{ urls: config.info, clusterId, self, token, register, report, topology, clock, random, logger },
+    ...{ reporting: roles.reporting, granted: roles.granted },
+    slotSizes: () => slotSizesOf(roles.role(), topology.current()),
+    ...{ urls: config.info, clusterId, self, token, register, report, topology },
+    ...{ network, clock, random, logger },
   });
   logger.info({ ...address, home }, "shard process started");
 
   return {
     address,
-    end: async () => {
+    end: async ({ handsOver }) => {
       leaving = true;
       session.reportSoon();
-      await end({ front, publisher, roles, resp, ports, clock }, config.drainMs);
-      const open = [...Object.values(ports), resp, http];
-      await Promise.all([session.stop(), ...open.map((port) => port.close())]);
+      if (handsOver) await handOver(roles, session, { clock, handoverMs: config.handoverMs });
+      await end({ front, publisher, roles, moves, open, clock }, config.drainMs);
+      await Promise.all([session.stop(), ...Object.values(open).map((port) => port.close())]);
       logger.info({}, "shard process ended");
     },
   };
 };
 
-const registerOf = ({ home, node, zone }: Config, address: Address): Register => ({
-  kind: "register",
-  ...{ home, address, node, zone, uid: "", startedAtMs: 0 },
+type Parts = {
+  readonly front: Front;
+  readonly publisher: Publisher;
+  readonly moves: Moves;
+  readonly roles: Roles;
+  readonly parked: Parked;
+  readonly counters: Counters;
+  readonly usage: Usage;
+  readonly report: () => Report;
+  readonly topology: TopologyKeeper;
+  readonly registered: () => boolean;
+};
+type Open = Ports & { readonly resp: RespListener; readonly http: HttpServer };
+
+/** Opens all ports. */
+const openAll = async (config: Config, rim: Rim, parts: Parts): Promise<Open> => {
+  const { host, pod, clusterId } = config;
+  const { network, clock, logger, random, incarnation } = rim;
+  const { front, publisher, moves, roles, parked, counters, usage, report, topology, registered } = parts;
+  const replicated = sortedByFirst(publisher.opened, moves.opened);
+  const ports = await openPorts(config, rim, { front, replicated });
+  const resp = await listenResp({
+    ...{ host, port: config.ports.resp, network, clock, random, logger },
+    ...{
+      self: { pod, incarnation },
+      clusterId,
+      roles,
+      parked,
+      topology: topology.current,
+      report,
+      processCounters: counters,
+    },
+  });
+  const http = await network.serveHttp({
+    ...{ host, port: config.ports.http, logger },
+    routes: healthRoutes({
+      ...{ report, counters, ports, resp, usage, registered },
+      store: () => roles.held()?.holding.store ?? null,
+      lagMsMax: () => topology.current()?.topology.lagMsMax,
+    }),
+  });
+  return { ...ports, resp, http };
+};
+
+const keepFound = async (
+  volume: Volume,
+  { roles, promises }: { readonly roles: Roles; readonly promises: Promises },
+): Promise<void> => {
+  const found = await volume.found();
+  promises.restore(await volume.promised());
+  if (found !== null) roles.keep(await volume.open(found));
+};
+
+/** Records go to whoever copies slots, too. */
+const alsoTo = (publisher: Publisher, moves: () => Moves): Publisher => ({
+  ...publisher,
+  append: (batch) => {
+    publisher.append(batch);
+    moves().append(batch);
+  },
 });
+
+const registerOf = (
+  { home, node, zone, podUid: uid }: Config,
+  address: Address,
+  startedAtMs: number,
+): Register => ({ kind: "register", home, address, node, zone, uid, startedAtMs });
+
+const storesOf = ({ random, createStore }: Rim): (() => Store) =>
+  createStore ??
+  ((): Store => createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } }));
 
 type Serving = {
   readonly front: Front;
   readonly publisher: Publisher;
   readonly roles: Roles;
-  readonly resp: RespListener;
-  readonly ports: Ports;
+  readonly moves: Moves;
+  readonly open: Open;
   readonly clock: Clock;
+};
+
+const lookEveryMs = 10;
+/** An info that restarts, or another one, is back sooner. */
+const unheardMsMax = 2_000;
+
+/** Serves on until somebody else owns the shard; not longer than somebody can be made owner by whoever is there. */
+const handOver = async (
+  roles: Roles,
+  session: InfoSession,
+  { clock, handoverMs }: { readonly clock: Clock; readonly handoverMs: number },
+): Promise<void> => {
+  const untilMs = clock.nowMs() + handoverMs;
+  let heardMs = clock.nowMs();
+  while (roles.role().kind === "owner" && roles.hasHeir()) {
+    const nowMs = clock.nowMs();
+    if (session.isConnected()) heardMs = nowMs;
+    if (nowMs > untilMs || nowMs - heardMs > unheardMsMax) return;
+    await clock.sleep(lookEveryMs);
+  }
 };
 
 /** Tells everybody, serves on for a while, and then nobody any more. */
 const end = async (
-  { front, publisher, roles, resp, ports, clock }: Serving,
+  { front, publisher, roles, moves, open, clock }: Serving,
   drainMs: number,
 ): Promise<void> => {
   front.leaving();
   publisher.leaving();
   await clock.sleep(drainMs);
-  const listeners = [...Object.values(ports), resp];
+  const { client, replication, resp } = open;
+  const listeners = [client, replication, resp];
   for (const port of listeners) port.stopAccepting();
   front.close();
   resp.end();
   // Readers get what was acknowledged last.
   await waitFor(publisher.isCaughtUp, clock);
+  moves.stop();
   await roles.stop();
   await waitFor(() => listeners.every((port) => port.connections() === 0), clock);
 };
@@ -167,8 +284,8 @@ type Ports = { readonly client: Listener; readonly replication: Listener };
 
 const openPorts = async (
   { host, ports, pod, clusterId, cluster, token }: Config,
-  { clock, logger, incarnation }: Rim,
-  { front, publisher }: { readonly front: Front; readonly publisher: Publisher },
+  { network, clock, logger, incarnation }: Rim,
+  { front, replicated }: { readonly front: Front; readonly replicated: ListenOptions["opened"] },
 ): Promise<Ports> => {
   const admit =
     (roles: readonly PeerRole[], asked: Uint8Array | null) =>
@@ -188,14 +305,14 @@ const openPorts = async (
       return { clusterId, cluster, token: asked };
     };
   const common = { host, clock, logger, self: { pod, incarnation } };
-  const client = await listen({
+  const client = await network.listen({
     ...{ ...common, port: ports.client, opened: front.opened },
     // Client passwords come later; until then a client needs no proof.
     admit: admit(["client"], null),
     limits: { frameBytesMax },
   });
-  const replication = await listen({
-    ...{ ...common, port: ports.replication, opened: publisher.opened },
+  const replication = await network.listen({
+    ...{ ...common, port: ports.replication, opened: replicated },
     admit: admit(["reader", "writer"], token),
     // A reader that takes nothing must still be heard; the publisher does not run ahead of it.
     pace: false,

@@ -1,10 +1,10 @@
-import { version, type Epoch } from "../core/ids.ts";
+import { version, type Epoch, type MapVersion, type Slot } from "../core/ids.ts";
 import type { Operation } from "../core/record.ts";
 import type { Holding } from "./holding.ts";
 import type { Journal } from "./journal.ts";
 import type { Usage } from "./memory.ts";
 import { apply, type KeyRange, type Stored } from "./store/store.ts";
-import type { SetPieces } from "./replication/recordEncoder.ts";
+import type { BodyRecord, SetPieces } from "./replication/recordEncoder.ts";
 import { touch, type Watches } from "./watches.ts";
 
 /** What one event sees and changes: the newest state, at one instant. Whoever decides a write decides it in a turn. */
@@ -16,6 +16,8 @@ export type Turn = {
   readonly journal: Journal;
   /** The volume has no room: what would make it fuller is refused. */
   readonly isFull: boolean;
+  /** Fewer readers are in sync than writes need: they are refused. */
+  readonly isShort: boolean;
   /** Hears of every key that is written. */
   readonly watches: Watches;
   readonly usage: Usage;
@@ -53,6 +55,28 @@ export const recordSet = ({ holding, epoch, journal, watches }: Turn, set: SetPi
   set.version = holding.version;
   holding.bytes += journal.addSet(set);
   if (watches.size > 0) touch(watches, set.key.bytes.subarray(set.key.from, set.key.to));
+};
+
+/** The same of a set or a delete that came from elsewhere, whose epoch and version are filled in. Nobody watches its key. */
+export const recordBody = ({ holding, epoch, journal }: Turn, record: BodyRecord): void => {
+  holding.version = version(holding.version + 1);
+  record.epoch = epoch;
+  record.version = holding.version;
+  holding.bytes += journal.addBody(record);
+};
+
+/** Deletes all keys of a slot that is not the shard's own, with one record. */
+export const dropSlot = ({ holding, epoch, journal }: Turn, slot: Slot): void => {
+  holding.version = version(holding.version + 1);
+  holding.bytes += journal.drop({ epoch, version: holding.version }, slot);
+  holding.store.dropSlot(slot);
+};
+
+/** Records that the slots are those of a version of the map. */
+export const enterMap = ({ holding, epoch, journal }: Turn, mapVersion: MapVersion): void => {
+  holding.version = version(holding.version + 1);
+  holding.bytes += journal.map({ epoch, version: holding.version }, mapVersion);
+  holding.mapVersion = mapVersion;
 };
 
 /**

@@ -1,4 +1,3 @@
-import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import { EdisError, messageOf } from "../core/errors.ts";
@@ -6,8 +5,11 @@ import { shardId, type ShardId } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Held } from "./held.ts";
 import { emptyHolding } from "./holding.ts";
-import { systemDisk } from "./log/disk.ts";
+import { readDocument, writeDocument } from "./log/document.ts";
+import { promisedSchema, type Promised } from "./promise.ts";
+import type { Disk } from "./log/disk.ts";
 import type { Fsync, LogEvents } from "./log/log.ts";
+import type { LogLimits } from "./log/logLimits.ts";
 import { openLog } from "./log/open.ts";
 import type { Store } from "./store/store.ts";
 
@@ -20,11 +22,16 @@ export type Volume = {
    * `damaged` where it is not what was written.
    */
   readonly open: (shard: ShardId) => Promise<Held>;
+  /** What earlier processes have promised. Rejects with `damaged` where it is not what was written. */
+  readonly promised: () => Promise<readonly Promised[]>;
+  /** Resolves once it survives. */
+  readonly promise: (promised: readonly Promised[]) => Promise<void>;
   /** The shard is held whole: what is there of others goes. */
   readonly keepOnly: (shard: ShardId) => void;
 };
 
 export type VolumeOptions = {
+  readonly disk: Disk;
   readonly folder: string;
   readonly clusterId: string;
   readonly clock: Clock;
@@ -32,18 +39,20 @@ export type VolumeOptions = {
   readonly createStore: () => Store;
   readonly fsync: () => Fsync;
   readonly events: LogEvents;
+  readonly limits: LogLimits;
 };
 
+const promisedName = "promised.json";
 const folderName = /^shard-(?<id>[0-9]+)$/;
 
 export const createVolume = (options: VolumeOptions): Volume => {
-  const { folder, clusterId, clock, logger, createStore, fsync, events } = options;
+  const { disk, folder, clusterId, clock, logger, createStore, fsync, events, limits } = options;
   return {
     found: async () => {
       try {
-        await mkdir(folder, { recursive: true });
+        await disk.makeFolder(folder);
         // The first one: where there are two, either is the shard's that is told soon, or is let go then.
-        return (await shardsIn(folder))[0] ?? null;
+        return (await shardsIn(disk, folder))[0] ?? null;
       } catch (error) {
         throw new EdisError(
           "bad-argument",
@@ -55,28 +64,33 @@ export const createVolume = (options: VolumeOptions): Volume => {
     open: async (shard) => {
       const holding = emptyHolding(shard, createStore());
       const log = await openLog({
-        ...{ disk: systemDisk, folder: join(folder, `shard-${shard}`), identity: { clusterId, shard } },
-        ...{ holding, fsync, clock, logger, events },
+        ...{ disk, folder: join(folder, `shard-${shard}`), identity: { clusterId, shard } },
+        ...{ holding, fsync, clock, logger, events, limits },
       });
       const { version, store } = holding;
       logger.info({ shard, version, keys: store.keys() }, "read from the volume");
       return { holding, log };
     },
+    promised: async () => {
+      if (!(await disk.list(folder)).includes(promisedName)) return [];
+      return (await readDocument(disk, { folder, name: promisedName }, promisedSchema)).promised;
+    },
+    promise: (promised) => writeDocument(disk, { folder, name: promisedName }, { promised }),
     keepOnly: (shard) => {
-      removeOthers(folder, shard).catch((error: unknown) => {
+      removeOthers(options, shard).catch((error: unknown) => {
         logger.warn({ error }, "data of another shard cannot be removed");
       });
     },
   };
 };
 
-const shardsIn = async (folder: string): Promise<readonly ShardId[]> =>
-  (await readdir(folder)).flatMap((name) => {
+const shardsIn = async (disk: Disk, folder: string): Promise<readonly ShardId[]> =>
+  (await disk.list(folder)).flatMap((name) => {
     const id = folderName.exec(name)?.groups?.["id"];
     return id === undefined ? [] : [shardId(Number(id))];
   });
 
-const removeOthers = async (folder: string, kept: ShardId): Promise<void> => {
-  for (const shard of await shardsIn(folder))
-    if (shard !== kept) await rm(join(folder, `shard-${shard}`), { recursive: true });
+const removeOthers = async ({ disk, folder }: VolumeOptions, kept: ShardId): Promise<void> => {
+  for (const shard of await shardsIn(disk, folder))
+    if (shard !== kept) await disk.removeFolder(join(folder, `shard-${shard}`));
 };

@@ -1,11 +1,12 @@
-import { version, type Epoch, type Version } from "../core/ids.ts";
+import { mapVersion, version, type Epoch, type Version } from "../core/ids.ts";
 import { expiredPerTurnMax, replyValueBytesMax } from "../core/limits.ts";
 import { isAfter, type Condition, type Expiry, type Request, type Result } from "../core/request.ts";
+import { slotOf } from "../core/slot.ts";
 import type { Holding } from "./holding.ts";
 import type { Journal } from "./journal.ts";
 import { evict, makeRoom, unlimited, type Usage } from "./memory.ts";
 import { historyUpTo, historyWith } from "./replication/history.ts";
-import { refusal, type Refusal } from "./route.ts";
+import { needsOwner, refusal, type Refusal } from "./route.ts";
 import { isThere, live, remove, removeExpired, write, type Turn } from "./turn.ts";
 import { touchAll, type Watches } from "./watches.ts";
 
@@ -22,15 +23,29 @@ export type Writer<To> = {
   readonly journal: Journal;
   /** The volume has no room. */
   isFull: boolean;
-  /** Everything up to here will survive as the mode promises. */
+  /** Everything up to here will survive as the mode promises, here and wherever else it has to. */
   durable: Version;
-  /** Answers that rest on what is not durable yet, in the order of `through`. */
+  /** Answers that may not go yet, in the order of `through`. */
   waiting: Waiting<To>[];
+  readonly gate: Gate;
   /** Who wants to hear of writes; ends with the epoch. */
   readonly watches: Watches;
   readonly usage: Usage;
 };
-type Waiting<To> = { readonly through: Version; readonly answer: Answer<To> };
+/** What an answer needs besides: looked at whenever one is about to go. */
+export type Gate = {
+  /** How long the owner may answer still, and take writes: negative since it may not. Milliseconds. */
+  readonly leaseLeftMs: () => number;
+  /** Fewer readers are in sync than writes need. */
+  readonly isShort: () => boolean;
+};
+type Waiting<To> = {
+  readonly through: Version;
+  readonly answer: Answer<To>;
+  /** It is only right as long as nobody else owns the shard. */
+  readonly needsLease: boolean;
+  readonly wrote: boolean;
+};
 type Answer<To> =
   | { readonly kind: "reply"; readonly to: To; readonly results: readonly Result[] }
   | { readonly kind: "release"; readonly batch: Batch; readonly isDurable: boolean };
@@ -51,6 +66,8 @@ export type WriterEvent<To> =
       readonly requests: readonly Request[];
       readonly refused: readonly (Refusal | null)[];
       readonly wallMs: number;
+      /** How old an eventual read's answer may be that does not say so itself. Milliseconds. */
+      readonly lagMsMax?: number;
     }
   | { readonly kind: "execute"; readonly batch: Batch; readonly wallMs: number }
   /** Time went on: keys may have expired. */
@@ -58,6 +75,8 @@ export type WriterEvent<To> =
   /** More is held than may be: keys are evicted. */
   | { readonly kind: "evict"; readonly wallMs: number }
   | { readonly kind: "durable"; readonly through: Version }
+  /** The gate may stand otherwise than before. */
+  | { readonly kind: "gate" }
   /** The volume is full, or has room again. */
   | { readonly kind: "room"; readonly isThere: boolean }
   /** A newer epoch has another owner. */
@@ -74,14 +93,20 @@ export type WriterEffect<To> =
 export const activate = <To>(
   holding: Holding,
   epoch: Epoch,
-  around: { readonly journal: Journal; readonly isFull: boolean; readonly usage?: Usage },
+  around: {
+    readonly journal: Journal;
+    readonly isFull: boolean;
+    readonly usage?: Usage;
+    readonly gate?: Gate;
+  },
 ): Writer<To> => {
-  const { journal, isFull, usage = unlimited() } = around;
+  const { journal, isFull, usage = unlimited(), gate = alwaysOpen } = around;
   if (!holding.complete) {
     holding.store.clear();
     holding.version = version(0);
     holding.bytes = 0;
     holding.history = [];
+    holding.mapVersion = mapVersion(1);
   }
   holding.history = historyWith(historyUpTo(holding.history, holding.epoch), epoch, holding.version);
   const durable = holding.version;
@@ -89,8 +114,11 @@ export const activate = <To>(
   holding.version = version(holding.version + 1);
   holding.bytes += journal.begin(epoch, holding.version);
   holding.complete = true;
-  return { holding, epoch, journal, isFull, durable, waiting: [], watches: new Map(), usage };
+  return { holding, epoch, journal, isFull, durable, waiting: [], gate, watches: new Map(), usage };
 };
+
+/** Of an owner that nobody can follow. */
+const alwaysOpen: Gate = { leaseLeftMs: () => Infinity, isShort: () => false };
 
 export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly WriterEffect<To>[] => {
   switch (event.kind) {
@@ -103,7 +131,10 @@ export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly W
     case "evict":
       return evictSome(writer, event.wallMs);
     case "durable":
-      return acknowledge(writer, event.through);
+      writer.durable = event.through;
+      return release(writer);
+    case "gate":
+      return release(writer);
     case "room":
       return hearOfRoom(writer, event.isThere);
     case "stepDown": {
@@ -117,12 +148,17 @@ export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly W
 
 const takeRequests = <To>(
   writer: Writer<To>,
-  { to, requests, refused, wallMs }: Extract<WriterEvent<To>, { kind: "requests" }>,
+  { to, requests, refused, wallMs, lagMsMax = 0 }: Extract<WriterEvent<To>, { kind: "requests" }>,
 ): readonly WriterEffect<To>[] => {
   const before = writer.holding.version;
-  const turn: FrameTurn = { ...turnOf(writer, wallMs), valueBytesLeft: replyValueBytesMax };
+  const lagMs = Math.max(0, -writer.gate.leaseLeftMs());
+  const turn: FrameTurn = {
+    ...turnOf(writer, wallMs),
+    ...{ valueBytesLeft: replyValueBytesMax, lagMs, lagMsMax },
+  };
   const results = requests.map((request, i) => refused[i] ?? answer(turn, request));
-  return settle(writer, before, { kind: "reply", to, results });
+  const needsLease = requests.some((request, i) => (refused[i] ?? null) === null && needsOwner(request));
+  return settle(writer, before, { answer: { kind: "reply", to, results }, needsLease });
 };
 
 const execute = <To>(
@@ -130,36 +166,74 @@ const execute = <To>(
   { batch, wallMs }: Extract<WriterEvent<To>, { kind: "execute" }>,
 ): readonly WriterEffect<To>[] => {
   const before = writer.holding.version;
+  // Without one, nothing that needs it is carried out, and who is told so must hear it.
+  const needsLease = writer.gate.leaseLeftMs() > 0;
   batch.run(turnOf(writer, wallMs));
-  return settle(writer, before, { kind: "release", batch, isDurable: true });
+  return settle(writer, before, { answer: { kind: "release", batch, isDurable: true }, needsLease });
 };
 
 const turnOf = <To>(writer: Writer<To>, wallMs: number): Turn => {
-  const { holding, epoch, journal, watches, isFull, usage } = writer;
-  return { holding, epoch, wallMs, journal, watches, isFull, usage, evicted: 0 };
+  const { holding, epoch, journal, watches, isFull, usage, gate } = writer;
+  return { holding, epoch, wallMs, journal, watches, isFull, isShort: gate.isShort(), usage, evicted: 0 };
 };
 
-const settle = <To>(writer: Writer<To>, before: Version, answer: Answer<To>): readonly WriterEffect<To>[] => {
+const settle = <To>(
+  writer: Writer<To>,
+  before: Version,
+  { answer, needsLease }: Pick<Waiting<To>, "answer" | "needsLease">,
+): readonly WriterEffect<To>[] => {
   const through = writer.holding.version;
+  const wrote = through !== before;
+  const waiting = { through, answer, needsLease, wrote };
   // Reads wait as well: what they saw must not be lost after they were answered. Not where the volume is full, though:
   // what waits for room there was not acknowledged to anybody, and reads go on.
-  if (through <= writer.durable || (writer.isFull && through === before)) return [answer];
-  writer.waiting.push({ through, answer });
-  return through === before ? [] : [{ kind: "written" }];
+  const isDurable = through <= writer.durable || (writer.isFull && !wrote);
+  if (
+    isDurable &&
+    mayGo(writer, waiting) &&
+    (writer.waiting.length === 0 || !isBehind(writer.waiting, answer))
+  )
+    return [answer];
+  writer.waiting.push(waiting);
+  return wrote ? [{ kind: "written" }] : [];
 };
 
-const acknowledge = <To>(writer: Writer<To>, through: Version): readonly WriterEffect<To>[] => {
-  writer.durable = through;
-  const count = writer.waiting.findIndex((waiting) => waiting.through > through);
-  const ready = writer.waiting.splice(0, count === -1 ? writer.waiting.length : count);
-  return ready.map(({ answer }) => answer);
+const mayGo = <To>({ gate }: Writer<To>, { needsLease, wrote }: Waiting<To>): boolean =>
+  (!needsLease || gate.leaseLeftMs() > 0) && (!wrote || !gate.isShort());
+
+/** Whether an answer of the same client waits: they go in order. */
+const isBehind = <To>(waiting: readonly Waiting<To>[], answer: Answer<To>): boolean =>
+  answer.kind === "release" &&
+  waiting.some((one) => one.answer.kind === "release" && one.answer.batch === answer.batch);
+
+/** Lets the answers go that may. */
+const release = <To>(writer: Writer<To>): readonly WriterEffect<To>[] => {
+  const { waiting, durable, gate } = writer;
+  if (waiting.length === 0) return [];
+  const end = waiting.findIndex(({ through }) => through > durable);
+  const count = end === -1 ? waiting.length : end;
+  if (count === 0) return [];
+  if (gate.leaseLeftMs() > 0 && !gate.isShort()) return waiting.splice(0, count).map(({ answer }) => answer);
+  const ready: Answer<To>[] = [];
+  const held: Waiting<To>[] = [];
+  for (const one of waiting.splice(0, count)) {
+    if (mayGo(writer, one) && !isBehind(held, one.answer)) ready.push(one.answer);
+    else held.push(one);
+  }
+  waiting.unshift(...held);
+  return ready;
 };
 
 const expire = <To>(writer: Writer<To>, wallMs: number): readonly WriterEffect<To>[] => {
   // Deletes take room in the log as well; they wait.
   if (writer.isFull) return [];
   const turn = turnOf(writer, wallMs);
-  const keys = writer.holding.store.expired(wallMs, expiredPerTurnMax);
+  const { store, slots } = writer.holding;
+  // Keys on their way here expire where they come from; frozen ones after they have arrived. They stand before others at times.
+  const keys = store
+    .expired(wallMs, expiredPerTurnMax * 4)
+    .filter((key) => slots[slotOf(key)] === 1)
+    .slice(0, expiredPerTurnMax);
   for (const key of keys) removeExpired(turn, key);
   return keys.length === 0 ? [] : [{ kind: "written" }];
 };
@@ -192,14 +266,20 @@ const unknown = <To>(answer: Answer<To>): Answer<To> => {
 const unknownOutcome = (): Result =>
   refusal(
     "outcome-unknown",
-    "Cannot say whether it was applied: the owner changed, or its volume was full, before it was durable; read first",
+    "Cannot say whether it was applied: the owner changed, or its volume was full, before it could be acknowledged; read first",
   );
 
 /** The turn of a frame, whose reply is a frame too. */
-type FrameTurn = Turn & { valueBytesLeft: number };
+type FrameTurn = Turn & {
+  valueBytesLeft: number;
+  /** Since the lease ended: others may have written since. Milliseconds; and how many an eventual read bears. */
+  readonly lagMs: number;
+  readonly lagMsMax: number;
+};
 
 const answer = (turn: FrameTurn, request: Request): Result => {
   if (turn.isFull && request.kind !== "get") return volumeFull();
+  if (turn.isShort && request.kind !== "get") return notEnough();
   switch (request.kind) {
     case "get":
       return get(turn, request);
@@ -222,9 +302,15 @@ const get = (turn: FrameTurn, { key, read }: Extract<Request, { kind: "get" }>):
       `Cannot read at (${read.epoch}, ${read.version}): this owner stands at (${epoch}, ${holding.version}); fetch the topology again`,
     );
   }
+  const { lagMs } = turn;
+  if (read.kind === "eventual" && lagMs > (read.lagMsMax ?? turn.lagMsMax))
+    return refusal(
+      "lagging",
+      `Cannot read here: this owner has had no lease for ${Math.round(lagMs)} ms; ask another`,
+    );
   const stored = live(turn, key);
   if (!takeRoom(turn, stored?.value.length ?? 0)) return repliesTooLarge();
-  return { kind: "value", value: stored?.value ?? null, lagMs: 0, ...placeOf(turn) };
+  return { kind: "value", value: stored?.value ?? null, lagMs: Math.round(lagMs), ...placeOf(turn) };
 };
 
 const outOfMemory = ({ usage, holding }: Turn): Refusal => {
@@ -247,6 +333,12 @@ export const repliesTooLarge = (): Refusal =>
   refusal(
     "too-large",
     `Cannot answer: the values asked for in one frame have more than ${replyValueBytesMax} bytes`,
+  );
+
+const notEnough = (): Refusal =>
+  refusal(
+    "not-enough-in-sync",
+    "Cannot write: fewer readers are in sync than durability.minInSync of the ShardCluster wants; retry in a moment",
   );
 
 const volumeFull = (): Refusal =>

@@ -3,8 +3,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { Term } from "../../core/ids.ts";
 import type { Logger } from "../../core/logger.ts";
 import type { PodRef, Topology } from "../../core/topology.ts";
-import { serveHttp } from "../../net/http.ts";
-import { listen } from "../../net/listen.ts";
+import type { Network } from "../../net/network.ts";
 import type { Ownership, Session } from "../plan/model.ts";
 import type { ShardClusterStatus } from "../shardCluster.ts";
 import type { Identity } from "./clusterHub.ts";
@@ -53,13 +52,14 @@ export type InfoOptions = {
   readonly host: string;
   readonly infoPort: number;
   readonly httpPort: number;
+  readonly network: Network;
   readonly clock: Clock;
   readonly logger: Logger;
 };
 
 /** Opens both ports and stands by. Rejects where a port is taken. */
 export const startInfo = async (options: InfoOptions): Promise<Info> => {
-  const { clock, logger, self, host } = options;
+  const { network, clock, logger, self, host } = options;
   const registry = createRegistry(clock);
   const metrics = createMetrics({
     clusters: registry.views,
@@ -67,29 +67,33 @@ export const startInfo = async (options: InfoOptions): Promise<Info> => {
     refusals: () => listener.refusals,
     connections: () => listener.connections(),
   });
-  const listener = await listen({
-    host,
-    port: options.infoPort,
-    clock,
-    logger,
-    self,
-    admit: registry.admit,
-    opened: (connection, hello) => {
-      const hub = registry.find(hello);
-      return hello.role === "client" ? hub.openClient(connection) : hub.openShard(connection, hello);
-    },
-  }).catch((error: unknown) => {
-    throw portError(error, "info", options.infoPort);
-  });
-  const http = await serveHttp({
-    host,
-    port: options.httpPort,
-    logger,
-    routes: pagesOf({ views: registry.views, leading: registry.leading, leader: registry.leader, metrics }),
-  }).catch(async (error: unknown) => {
-    await listener.close();
-    throw portError(error, "http", options.httpPort);
-  });
+  const listener = await network
+    .listen({
+      host,
+      port: options.infoPort,
+      clock,
+      logger,
+      self,
+      admit: registry.admit,
+      opened: (connection, hello) => {
+        const hub = registry.find(hello);
+        return hello.role === "client" ? hub.openClient(connection) : hub.openShard(connection, hello);
+      },
+    })
+    .catch((error: unknown) => {
+      throw portError(error, "info", options.infoPort);
+    });
+  const http = await network
+    .serveHttp({
+      host,
+      port: options.httpPort,
+      logger,
+      routes: pagesOf({ views: registry.views, leading: registry.leading, leader: registry.leader, metrics }),
+    })
+    .catch(async (error: unknown) => {
+      await listener.close();
+      throw portError(error, "http", options.httpPort);
+    });
   const stopSweep = clock.every(sweepMs, registry.sweep);
   return {
     ...registry,

@@ -20,8 +20,7 @@ export type MetricSources = {
 export const createMetrics = (sources: MetricSources): Metrics => {
   const register = new Registry();
   const registers = [register];
-  // Memory, processor time, event loop delay, garbage collection of the process.
-  collectDefaultMetrics({ register });
+  let isWatched = false;
   const gauge = <Label extends string>(
     { name, help, labelNames }: { name: string; help: string; labelNames: readonly Label[] },
     collect: (gauge: Gauge<Label>) => void,
@@ -64,7 +63,12 @@ export const createMetrics = (sources: MetricSources): Metrics => {
     registers,
   });
   return {
-    text: () => register.metrics(),
+    text: () => {
+      // Memory, processor time, event loop delay, garbage collection of the process: watched from the first time somebody asks.
+      if (!isWatched) collectDefaultMetrics({ register });
+      isWatched = true;
+      return register.metrics();
+    },
     reconciled: (cluster, took, failed) => {
       seconds.observe({ cluster }, took);
       if (failed) errors.inc({ cluster });

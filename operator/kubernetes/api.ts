@@ -67,11 +67,13 @@ export const createApi = (config: KubeConfig): Api => {
 
   const open = async (options: ApiRequest & { readonly idleMsMax: number }): Promise<IncomingMessage> => {
     const { method, path, body, contentType = "application/json", signal, idleMsMax } = options;
+    const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const settings: RequestOptions = {
       headers: {
         accept: "application/json",
         "user-agent": "edis-operator",
-        ...(body === undefined ? {} : { "content-type": contentType }),
+        // The length, as Node says nothing of the body of a DELETE by itself: the server would take it for another request.
+        ...(text === undefined ? {} : { "content-type": contentType, "content-length": text.length }),
       },
     };
     if (secure) await config.applyToHTTPSOptions(settings);
@@ -93,7 +95,7 @@ export const createApi = (config: KubeConfig): Api => {
       request.on("error", (error) => {
         reject(unreached(method, path, error));
       });
-      request.end(body === undefined ? undefined : JSON.stringify(body));
+      request.end(text);
     });
   };
 

@@ -50,6 +50,7 @@ const statusSchema: Schema = {
     writersReady: { ...string, description: "Writers ready/wanted." },
     readersReady: { ...string, description: "Readers ready/wanted." },
     slotsServed: { ...integer, description: "Slots whose owner serves, of 16384." },
+    upToDate: { ...string, description: "Pods made from the template as it is now, of all." },
     replicas: { ...integer, description: "Reader pods, for the scale subresource." },
     selector: { ...string, description: "Label selector of the reader pods, for the scale subresource." },
     shards: {
@@ -143,6 +144,13 @@ export const shardClusterCrd: Manifest = crd({
       { name: "Writers", type: "string", jsonPath: ".status.writersReady", description: "ready/wanted" },
       { name: "Readers", type: "string", jsonPath: ".status.readersReady", description: "ready/wanted" },
       { name: "Slots", type: "integer", jsonPath: ".status.slotsServed", description: "served, of 16384" },
+      {
+        name: "UpToDate",
+        type: "string",
+        jsonPath: ".status.upToDate",
+        description: "pods as the template is now",
+        priority: 1,
+      },
       age,
       { name: "Message", type: "string", jsonPath: `${ready}.message`, priority: 1 },
     ],

@@ -21,6 +21,12 @@ export const operatorManifests = (image: string): readonly Manifest[] => [
   binding("Role", inNamespace),
   deployment(image),
   {
+    apiVersion: "policy/v1",
+    kind: "PodDisruptionBudget",
+    metadata: inNamespace,
+    spec: { minAvailable: 1, selector: { matchLabels: selector } },
+  },
+  {
     apiVersion: "v1",
     kind: "Service",
     metadata: inNamespace,
@@ -57,7 +63,8 @@ const deployment = (image: string): Manifest => ({
   kind: "Deployment",
   metadata: inNamespace,
   spec: {
-    replicas: 1,
+    // With only one, a shard that loses its owner together with the operator's node would wait for both.
+    replicas: 2,
     selector: { matchLabels: selector },
     template: {
       metadata: { labels },

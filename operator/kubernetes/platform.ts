@@ -1,24 +1,27 @@
 import type { Clock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
-import type { Pod } from "../plan/model.ts";
-import type { Platform } from "../platform.ts";
+import type { Ownership } from "../plan/model.ts";
+import type { Platform, Seen } from "../platform.ts";
 import { apiVersion } from "../schema.ts";
-import { keyOf } from "../shardCluster.ts";
-import type { Api } from "./api.ts";
+import { keyOf, type ShardCluster } from "../shardCluster.ts";
+import { isStatus, type Api } from "./api.ts";
 import { createApplier, type Applier } from "./apply.ts";
+import { disruptionBudgets, isBudgetName } from "./budgets.ts";
 import { shardClusters } from "./crds.ts";
 import { createEvents } from "./events.ts";
 import { collection } from "./paths.ts";
+import { createEndedPods, deletePod, labelPods, plannedPod, type EndedPods } from "./pods.ts";
 import { ownedSelector, resourcesFor, type Surroundings } from "./resources.ts";
 import {
   appliedFrom,
   seenCluster,
+  seenNode,
   seenPod,
   seenStatefulSet,
-  seenZone,
   type Applied,
   type SeenCluster,
+  type SeenNode,
   type SeenPod,
   type SeenStatefulSet,
 } from "./seen.ts";
@@ -48,10 +51,11 @@ export const createKubernetesPlatform = (options: KubernetesOptions): Platform =
   const topologies = createTopologyStore(api);
   const token = createTokens(api);
   const uids = new Map<string, string>();
-  const watches = createWatches(options, applier, (key) => {
+  const ended = createEndedPods();
+  const watches = createWatches(options, { applier, ended }, (key) => {
     changed(key);
   });
-  const { clusters, pods, statefulSets, zones } = watches;
+  const { clusters } = watches;
 
   return {
     watch: async (heard, signal) => {
@@ -70,27 +74,18 @@ export const createKubernetesPlatform = (options: KubernetesOptions): Platform =
       uids.set(key, seen.cluster.uid);
       return seen.cluster;
     },
-    observe: (cluster) => {
-      const key = keyOf(cluster);
-      const own = (set: SeenStatefulSet): boolean => set.cluster === key && set.ownerUid === cluster.uid;
-      const sets = [...statefulSets.objects.values()].filter(own);
-      const writers = sets.find(({ role }) => role === "writer");
-      const readers = sets.find(({ role }) => role === "reader");
-      return Promise.resolve({
-        pods: [...pods.objects.values()].filter((pod) => pod.cluster === key).map(podWith(zones)),
-        workload:
-          writers === undefined || readers === undefined
-            ? null
-            : { writers: writers.replicas, readers: readers.replicas },
-      });
-    },
-    apply: async (cluster, workload) => {
+    observe: (cluster) => Promise.resolve(seenOf(cluster, watches, ended)),
+    apply: async (cluster, workload, ownership) => {
       // Pods that start without it wait for the kubelet's next try.
       await token(cluster);
-      const objects = resourcesFor(cluster, workload, surroundings);
+      const budgets = disruptionBudgets(cluster, ownership);
+      const objects = [...resourcesFor(cluster, workload, surroundings), ...budgets];
       const results = await Promise.allSettled(objects.map((object) => applier.apply(object)));
       for (const result of results) if (result.status === "rejected") throw result.reason;
+      await labelPods(api, cluster, { pods: podsOf(keyOf(cluster), watches), ownership });
+      await removeBudgets(api, watches, { cluster, ownership });
     },
+    restart: (cluster, pod) => deletePod(api, cluster, pod),
     token,
     readOwnership: topologies.read,
     writeOwnership: topologies.write,
@@ -101,39 +96,79 @@ export const createKubernetesPlatform = (options: KubernetesOptions): Platform =
       const [namespace = "", name = ""] = key.split("/");
       statuses.forget(uids.get(key) ?? "");
       uids.delete(key);
-      applier.forget(
-        (path) =>
-          path.includes(`/namespaces/${namespace}/`) &&
-          ["", "-read", "-write", "-read-pods", "-write-pods"].some((end) => path.endsWith(`/${name}${end}`)),
-      );
+      ended.forget(key);
+      applier.forget((path) => {
+        const object = path.slice(path.lastIndexOf("/") + 1);
+        const isIts =
+          isBudgetName(name, object) ||
+          ["", "-read", "-write", "-read-pods", "-write-pods"].some((end) => object === `${name}${end}`);
+        return isIts && path.includes(`/namespaces/${namespace}/`);
+      });
       return Promise.resolve();
     },
   };
 };
 
-const podWith =
-  (zones: Watched<string>) =>
-  ({ name, role, ordinal, node, deleting, problem }: SeenPod): Pod => ({
-    name,
-    home: role,
-    ordinal,
-    node,
-    zone: zones.objects.get(`/${node}`) ?? "",
-    deleting,
-    problem,
-  });
-
 type Watches = {
   readonly clusters: Watched<SeenCluster>;
   readonly pods: Watched<SeenPod>;
   readonly statefulSets: Watched<SeenStatefulSet>;
-  readonly zones: Watched<string>;
+  readonly nodes: Watched<SeenNode>;
+  readonly budgets: Watched<Applied>;
   readonly all: readonly Pick<Watched<unknown>, "run" | "listed">[];
+};
+
+const podsOf = (key: string, { pods }: Watches): readonly SeenPod[] =>
+  [...pods.objects.values()].filter(({ cluster }) => cluster === key);
+
+const seenOf = (cluster: ShardCluster, watches: Watches, ended: EndedPods): Seen => {
+  const key = keyOf(cluster);
+  const sets = [...watches.statefulSets.objects.values()].filter(
+    (set) => set.cluster === key && set.ownerUid === cluster.uid,
+  );
+  const writers = sets.find(({ role }) => role === "writer");
+  const readers = sets.find(({ role }) => role === "reader");
+  const pods = podsOf(key, watches);
+  const areThere = writers !== undefined && readers !== undefined;
+  return {
+    pods: pods.map((pod) => plannedPod(pod, watches.nodes.objects.get(`/${pod.node}`))),
+    workload: areThere ? { writers: writers.replicas, readers: readers.replicas } : null,
+    ended: ended.of(key),
+    outdated: areThere ? outdatedOf(pods, { writer: writers.revision, reader: readers.revision }) : null,
+  };
+};
+
+/** Pods that were made from another template than their StatefulSet's newest; null while that is not known. */
+const outdatedOf = (
+  pods: readonly SeenPod[],
+  newest: Readonly<Record<SeenPod["role"], string>>,
+): ReadonlySet<string> | null => {
+  if (newest.writer === "" || newest.reader === "") return null;
+  return new Set(pods.filter(({ role, revision }) => revision !== newest[role]).map(({ name }) => name));
+};
+
+/** Takes away the budgets of shards that are gone. */
+const removeBudgets = async (
+  api: Api,
+  { budgets }: Watches,
+  { cluster, ownership }: { readonly cluster: ShardCluster; readonly ownership: Ownership },
+): Promise<void> => {
+  const wanted = new Set(
+    disruptionBudgets(cluster, ownership).map(({ metadata }) => `${cluster.namespace}/${metadata.name}`),
+  );
+  for (const [key, budget] of budgets.objects) {
+    if (budget.cluster !== keyOf(cluster) || wanted.has(key)) continue;
+    await api
+      .request({ method: "DELETE", path: objectPath("policy/v1", "poddisruptionbudgets", key) })
+      .catch((error: unknown) => {
+        if (!isStatus(error, 404)) throw error;
+      });
+  }
 };
 
 const createWatches = (
   { api, namespace, clock, random, logger }: KubernetesOptions,
-  applier: Applier,
+  { applier, ended }: { readonly applier: Applier; readonly ended: EndedPods },
   changed: (key: string) => void,
 ): Watches => {
   const make = <T>(
@@ -173,6 +208,8 @@ const createWatches = (
     labelSelector: ownedSelector,
     decode: seenPod,
     changed: (_key, now, before) => {
+      if (before !== undefined && now?.uid !== before.uid)
+        ended.gone(before, nodes.objects.get(`/${before.node}`));
       if (differs(now, before)) changed((now ?? before)?.cluster ?? "");
     },
   });
@@ -184,21 +221,20 @@ const createWatches = (
       if (drifted || differs(now, before)) changed((now ?? before)?.cluster ?? "");
     },
   });
-  const zones = make<string>("v1", "nodes", {
+  const nodes = make<SeenNode>("v1", "nodes", {
     labelSelector: "",
-    decode: seenZone,
-    changed: () => undefined,
-    // Nodes tell the zones; an operator of one namespace may not be allowed to see them, and does without.
+    decode: seenNode,
+    changed: (key, now, before) => {
+      if (now?.outOfService === before?.outOfService) return;
+      const there = [...pods.objects.values()].filter(({ node }) => `/${node}` === key);
+      for (const cluster of new Set(there.map((pod) => pod.cluster))) changed(cluster);
+    },
+    // Nodes tell the zones, and what runs no more; an operator of one namespace may not be allowed to see them, and does without.
     optional: true,
   });
-  const others = [drift("v1", "services"), drift("policy/v1", "poddisruptionbudgets")];
-  return {
-    clusters,
-    pods,
-    statefulSets,
-    zones,
-    all: [clusters, pods, statefulSets, zones, ...others],
-  };
+  const budgets = drift("policy/v1", "poddisruptionbudgets");
+  const all = [clusters, pods, statefulSets, nodes, budgets, drift("v1", "services")];
+  return { clusters, pods, statefulSets, nodes, budgets, all };
 };
 
 const objectPath = (at: string, plural: string, key: string): string => {

@@ -14,6 +14,11 @@ export type Surroundings = {
 
 export type Role = "writer" | "reader";
 
+/** The container of a pod that runs the shard process; others may have been put beside it. */
+export const shardContainer = "shard";
+/** Says of a pod to which shard it belongs. Put on by the operator, as a template cannot know. */
+export const shardLabel = "edis.dev/shard";
+
 export const managedBy = "edis";
 /** Every object that belongs to a cluster, whichever. */
 export const ownedSelector = `app.kubernetes.io/managed-by=${managedBy}`;
@@ -47,7 +52,7 @@ export const readerSelector = (name: string): string =>
     .map(([key, value]) => `${key}=${value}`)
     .join(",");
 
-const selectorFor = (name: string, role: Role): Readonly<Record<string, string>> => ({
+export const selectorFor = (name: string, role: Role): Readonly<Record<string, string>> => ({
   "app.kubernetes.io/name": "edis",
   "app.kubernetes.io/instance": name,
   "app.kubernetes.io/component": role,
@@ -74,7 +79,6 @@ export const resourcesFor = (
     headlessService(cluster, role),
     statefulSet({ cluster, role, replicas: made[role], surroundings }),
     clientService(cluster, role),
-    disruptionBudget(cluster, role),
   ]);
 };
 
@@ -117,18 +121,6 @@ const servicePort = (name: keyof typeof ports): Fields => ({
   protocol: "TCP",
 });
 
-/** A drain takes one pod of a role at a time. */
-const disruptionBudget = (cluster: ShardCluster, role: Role): Manifest => ({
-  apiVersion: "policy/v1",
-  kind: "PodDisruptionBudget",
-  metadata: metadata(cluster, statefulSetName(cluster.name, role), role),
-  spec: {
-    maxUnavailable: 1,
-    selector: { matchLabels: selectorFor(cluster.name, role) },
-    unhealthyPodEvictionPolicy: "AlwaysAllow",
-  },
-});
-
 type Wanted = {
   readonly cluster: ShardCluster;
   readonly role: Role;
@@ -147,7 +139,8 @@ const statefulSet = (wanted: Wanted): Manifest => {
       replicas,
       serviceName: headlessName(cluster.name, role),
       podManagementPolicy: "Parallel",
-      updateStrategy: { type: "RollingUpdate" },
+      // The plan says which pod goes when (plan/rollout.ts).
+      updateStrategy: { type: "OnDelete" },
       revisionHistoryLimit: 5,
       selector: { matchLabels: selectorFor(cluster.name, role) },
       template: podTemplate(wanted),
@@ -190,6 +183,7 @@ const podTemplate = ({ cluster, role, surroundings }: Wanted): Fields => {
     spec: {
       automountServiceAccountToken: false,
       enableServiceLinks: false,
+      // Handing over takes an owner 10 s at most, ending 5 s after that.
       terminationGracePeriodSeconds: 30,
       securityContext: {
         runAsNonRoot: true,
@@ -225,7 +219,7 @@ const container = (cluster: ShardCluster, role: Role, surroundings: Surroundings
   const { template, image } = cluster.spec;
   const probe = (path: string, timing: Fields): Fields => ({ httpGet: { path, port: "http" }, ...timing });
   return {
-    name: "shard",
+    name: shardContainer,
     image: image === "" ? surroundings.image : image,
     command: ["node", "/edis/shard.cjs"],
     ...present("imagePullPolicy", template.imagePullPolicy),
@@ -254,6 +248,7 @@ const environment = (cluster: ShardCluster, role: Role, { infoUrl }: Surrounding
   });
   return [
     from("EDIS_POD", "metadata.name"),
+    from("EDIS_POD_UID", "metadata.uid"),
     from("EDIS_ADVERTISE_HOST", "status.podIP"),
     from("EDIS_NODE", "spec.nodeName"),
     { name: "EDIS_ROLE", value: role },

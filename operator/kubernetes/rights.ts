@@ -20,14 +20,14 @@ export const rights: readonly Right[] = [
   {
     apiGroups: ["policy"],
     resources: ["poddisruptionbudgets"],
-    verbs: ["list", "watch", "create", "patch"],
+    verbs: ["list", "watch", "create", "patch", "delete"],
   },
-  { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
+  { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch", "patch", "delete"] },
   { apiGroups: [""], resources: ["secrets"], verbs: ["get", "create"] },
   { apiGroups: [""], resources: ["events"], verbs: ["create", "patch"] },
 ];
 
-/** Of the whole cluster, and not needed: nodes tell the zones. */
+/** Of the whole cluster, and not needed: nodes tell the zones, and which of them are out of service. */
 export const nodeRights: readonly Right[] = [
   { apiGroups: [""], resources: ["nodes"], verbs: ["list", "watch"] },
 ];

@@ -1,7 +1,8 @@
 import * as v from "valibot";
+import { instantOf } from "../../core/clock.ts";
 import { ordinalOf, type ShardCluster } from "../shardCluster.ts";
 import { clusterFrom } from "../schema.ts";
-import { belongsTo, type Role } from "./resources.ts";
+import { belongsTo, shardContainer, shardLabel, type Role } from "./resources.ts";
 
 /** What is kept of the objects that are watched: decoded once, here. */
 export type SeenCluster = {
@@ -20,10 +21,25 @@ export type SeenPod = {
   readonly cluster: string;
   readonly role: Role;
   readonly name: string;
+  readonly uid: string;
   readonly ordinal: number;
   readonly node: string;
   readonly deleting: boolean;
   readonly problem: string | null;
+  /** Every process of this pod that started before this has ended; 0 where none is known to have. Milliseconds, wall clock. */
+  readonly deadBeforeMs: number;
+  /** Nothing of it runs, and nothing will: it is under deletion and its container has ended. */
+  readonly stopped: boolean;
+  /** Which version of its StatefulSet's template it was made from. */
+  readonly revision: string;
+  /** What its label says of the shard it belongs to; empty where it has none. */
+  readonly shard: string;
+};
+export type SeenNode = {
+  /** Empty where it has none. */
+  readonly zone: string;
+  /** Somebody said that nothing runs on it: it bears the taint node.kubernetes.io/out-of-service. */
+  readonly outOfService: boolean;
 };
 export type SeenStatefulSet = {
   readonly cluster: string;
@@ -31,6 +47,8 @@ export type SeenStatefulSet = {
   readonly uid: string;
   readonly ownerUid: string;
   readonly replicas: number;
+  /** The version of the template that new pods are made from; empty while its controller has not seen the newest one. */
+  readonly revision: string;
   readonly mark: string;
 };
 /** An applied object of another kind. */
@@ -84,10 +102,17 @@ export const appliedFrom = (object: unknown): Applied => {
   };
 };
 
-const statefulSet = v.object({ metadata, spec: v.object({ replicas: v.optional(v.number(), 1) }) });
+const statefulSet = v.object({
+  metadata,
+  spec: v.object({ replicas: v.optional(v.number(), 1) }),
+  status: v.optional(
+    v.object({ observedGeneration: v.optional(v.number(), 0), updateRevision: v.optional(v.string(), "") }),
+    {},
+  ),
+});
 
 export const seenStatefulSet = (object: unknown): SeenStatefulSet | undefined => {
-  const { metadata: meta, spec } = v.parse(statefulSet, object);
+  const { metadata: meta, spec, status } = v.parse(statefulSet, object);
   const owner = belongsTo(meta.labels);
   if (owner === undefined) return undefined;
   return {
@@ -96,22 +121,29 @@ export const seenStatefulSet = (object: unknown): SeenStatefulSet | undefined =>
     uid: meta.uid,
     ownerUid: meta.ownerReferences[0]?.uid ?? "",
     replicas: spec.replicas,
+    revision: status.observedGeneration === meta.generation ? status.updateRevision : "",
     mark: markOf(meta),
   };
 };
 
 const textField = v.optional(v.string(), "");
+const timeField = v.nullish(v.string(), null);
+const terminated = v.object({
+  reason: textField,
+  exitCode: v.optional(v.number(), 0),
+  finishedAt: timeField,
+});
 const containerStatus = v.object({
+  name: textField,
   state: v.optional(
-    v.object({ waiting: v.optional(v.object({ reason: textField, message: textField })) }),
-    {},
-  ),
-  lastState: v.optional(
     v.object({
-      terminated: v.optional(v.object({ reason: textField, exitCode: v.optional(v.number(), 0) })),
+      waiting: v.optional(v.object({ reason: textField, message: textField })),
+      running: v.optional(v.object({ startedAt: timeField })),
+      terminated: v.optional(terminated),
     }),
     {},
   ),
+  lastState: v.optional(v.object({ terminated: v.optional(terminated) }), {}),
 });
 const pod = v.object({
   metadata,
@@ -136,16 +168,39 @@ export const seenPod = (object: unknown): SeenPod | undefined => {
   const { metadata: meta, spec, status } = v.parse(pod, object);
   const owner = belongsTo(meta.labels);
   if (owner === undefined) return undefined;
+  const deleting = meta.deletionTimestamp !== undefined;
   return {
     cluster: `${meta.namespace}/${owner.name}`,
     role: owner.role,
-    name: meta.name,
-    ordinal: ordinalOf(meta.name),
-    node: spec.nodeName,
-    deleting: meta.deletionTimestamp !== undefined,
-    problem: problemOf(status),
+    ...{ name: meta.name, uid: meta.uid, ordinal: ordinalOf(meta.name), node: spec.nodeName },
+    deleting,
+    // However it ends, it is meant to.
+    problem: deleting ? null : problemOf(status),
+    deadBeforeMs: deadBeforeMs(status),
+    stopped: deleting && hasStopped(status),
+    revision: meta.labels["controller-revision-hash"] ?? "",
+    shard: meta.labels[shardLabel] ?? "",
   };
 };
+
+const shardStatus = ({ containerStatuses }: PodStatus) =>
+  containerStatuses.find(({ name }) => name === shardContainer);
+
+/** Times of the API are whole seconds, rounded down: what started in the second in which another ended has not ended with it. */
+const deadBeforeMs = (status: PodStatus): number => {
+  const container = shardStatus(status);
+  const ended = container?.state.terminated ?? container?.lastState.terminated;
+  const endedMs = instantOf(ended?.finishedAt ?? "");
+  const startedMs = instantOf(container?.state.running?.startedAt ?? "");
+  // Where the node's clock was put back meanwhile, the process that runs now must not be taken for the one that ended.
+  // Its start is noted when it has started: up to a second of doubt.
+  return startedMs === 0 ? endedMs : Math.max(0, Math.min(endedMs, startedMs - 1000));
+};
+
+/** The kubelet gives a pod under deletion its last phase when all of its containers have ended; they are not started again. */
+const hasStopped = (status: PodStatus): boolean =>
+  (status.phase === "Succeeded" || status.phase === "Failed") &&
+  shardStatus(status)?.state.terminated !== undefined;
 
 const problemCharactersMax = 400;
 /** What every pod goes through while it comes up. */
@@ -172,7 +227,19 @@ export const problemOf = (status: PodStatus): string | null => {
 const said = (reason: string, message: string): string =>
   (message === "" ? reason : `${reason}: ${message}`).slice(0, problemCharactersMax);
 
-const node = v.object({ metadata });
-/** The zone of a node; empty where it has none. */
-export const seenZone = (object: unknown): string =>
-  v.parse(node, object).metadata.labels["topology.kubernetes.io/zone"] ?? "";
+const node = v.object({
+  metadata,
+  spec: v.optional(
+    v.object({ taints: v.optional(v.array(v.object({ key: v.string(), effect: textField })), []) }),
+    {},
+  ),
+});
+export const seenNode = (object: unknown): SeenNode => {
+  const { metadata: meta, spec } = v.parse(node, object);
+  return {
+    zone: meta.labels["topology.kubernetes.io/zone"] ?? "",
+    outOfService: spec.taints.some(
+      ({ key, effect }) => key === "node.kubernetes.io/out-of-service" && effect === "NoExecute",
+    ),
+  };
+};

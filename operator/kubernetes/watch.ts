@@ -16,7 +16,10 @@ export type WatchOptions<T> = {
   readonly labelSelector: string;
   /** Keeps what is of interest; undefined leaves the object out. */
   readonly decode: (object: unknown) => T | undefined;
-  /** Hears of every change; `now` is undefined when the object is gone. Must not throw and should only note. */
+  /**
+   * Hears of every change; `now` is undefined when the object is gone, `before` is then, where the server told, how it was last
+   * of all. Must not throw and should only note.
+   */
   readonly changed: (key: string, now: T | undefined, before: T | undefined) => void;
   readonly clock: Clock;
   readonly random: () => number;
@@ -111,6 +114,11 @@ const put = <T>({ options, objects }: Cache<T>, key: string, now: T | undefined)
   if (now !== undefined || before !== undefined) options.changed(key, now, before);
 };
 
+const remove = <T>({ options, objects }: Cache<T>, key: string, last: T | undefined): void => {
+  const before = last ?? objects.get(key);
+  if (objects.delete(key)) options.changed(key, undefined, before);
+};
+
 const selector = <T>({ labelSelector }: WatchOptions<T>): string =>
   labelSelector === "" ? "" : `&labelSelector=${encodeURIComponent(labelSelector)}`;
 
@@ -155,7 +163,7 @@ const follow = async <T>(
       const { type, object } = eventFrom(line);
       if (type === "ERROR") return undefined;
       const { key, resourceVersion } = metaFrom(object);
-      if (type === "DELETED") put(cache, key, undefined);
+      if (type === "DELETED") remove(cache, key, decode(object));
       else if (type !== "BOOKMARK") put(cache, key, decode(object));
       at = resourceVersion;
     }

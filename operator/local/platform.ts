@@ -17,6 +17,8 @@ export type LocalOptions = {
   readonly logLevel: string;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Who runs the processes; this one, where nothing is said. Hears of a cluster's key, and in words, when one of them changed. */
+  readonly processes?: (changed: (key: string, what: string | null) => void) => Processes;
   /** Something for people: an event of a cluster, a process that ended, a file that cannot be used. */
   readonly told: (cluster: string, event: PlannedEvent) => void;
 };
@@ -64,7 +66,10 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
     cluster: wishes.cluster,
     observe: (cluster) => {
       const key = keyOf(cluster);
-      return Promise.resolve({ pods: running().pods(key), workload: workloads.get(key) ?? null });
+      return Promise.resolve({
+        ...{ pods: running().pods(key), workload: workloads.get(key) ?? null },
+        ...{ ended: new Set<string>(), outdated: null },
+      });
     },
     apply: async (cluster, workload) => {
       await state.token(cluster);
@@ -73,6 +78,8 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
       running().scale(cluster, workload, files);
       workloads.set(keyOf(cluster), workload);
     },
+    // Nothing that a file can say changes what processes are started with.
+    restart: () => Promise.resolve(),
     token: state.token,
     readOwnership: state.readOwnership,
     writeOwnership: state.writeOwnership,
@@ -116,7 +123,9 @@ const lazyProcesses = (options: LocalOptions, changed: (key: string) => void): L
   return {
     started: () => processes,
     running: () => {
-      processes ??= createProcesses({ ...options, infoUrl: options.infoUrl(), changed: heard });
+      processes ??=
+        options.processes?.(heard) ??
+        createProcesses({ ...options, infoUrl: options.infoUrl(), changed: heard });
       return processes;
     },
   };

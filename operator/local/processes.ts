@@ -82,11 +82,8 @@ export const createProcesses = (options: ProcessesOptions): Processes => {
     },
     pods: (key) =>
       of(key).map(({ name, home, ordinal, ending, kept }) => ({
-        name,
-        home,
-        ordinal,
-        node,
-        zone: "",
+        ...{ name, home, ordinal, node, zone: "" },
+        ...{ uid: name, deadBeforeMs: 0 },
         deleting: ending !== null,
         problem: kept.problem(),
       })),

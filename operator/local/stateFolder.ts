@@ -72,8 +72,10 @@ export const openStateFolder = (folder: string): StateFolder => {
     token: async (cluster) => {
       const known = tokens.get(cluster.uid);
       if (known !== undefined) return known;
-      const token = Buffer.from(randomBytes(32).toString("hex"));
-      await replace(pathOf(cluster, "token"), token);
+      // Processes that outlive an operator go on with theirs.
+      const kept = await readFile(pathOf(cluster, "token")).catch(absent);
+      const token = kept?.length === 64 ? kept : Buffer.from(randomBytes(32).toString("hex"));
+      if (token !== kept) await replace(pathOf(cluster, "token"), token);
       tokens.set(cluster.uid, token);
       return token;
     },

@@ -5,6 +5,7 @@ import type { Clock } from "../../core/clock.ts";
 import { EdisError } from "../../core/errors.ts";
 import { term } from "../../core/ids.ts";
 import { createLogger } from "../../core/logger.ts";
+import { systemNetwork } from "../../net/network.ts";
 import { startOperator, type Operator } from "../operator.ts";
 import type { PlannedEvent } from "../plan/model.ts";
 import { createLocalPlatform, type LocalPlatform } from "./platform.ts";
@@ -99,7 +100,8 @@ const openOperator = async (options: UpOptions, { local, logFolder, random }: Pa
   const logger = createLogger(options.logLevel, { pod: self.pod }, join(logFolder, "operator.log"));
   try {
     return await startOperator({
-      ...{ platform: local.platform, self, host, infoPort, httpPort, clock, logger, random },
+      ...{ platform: local.platform, self, host, infoPort, httpPort, network: systemNetwork },
+      ...{ clock, logger, random },
     });
   } catch (error) {
     await local.stop(stopKillMs);

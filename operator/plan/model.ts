@@ -44,6 +44,8 @@ export type Assignment = { readonly pod: string; readonly shard: ShardId };
 /** One pod as the platform (Kubernetes, or the local runtime) shows it. */
 export type Pod = {
   readonly name: string;
+  /** What the platform calls it, other than any that bears its name before or after. */
+  readonly uid: string;
   readonly home: "writer" | "reader";
   readonly ordinal: number;
   /** Empty where not known. */
@@ -52,6 +54,8 @@ export type Pod = {
   readonly deleting: boolean;
   /** Why it does not come up, in words for people: `ImagePullBackOff: …`; null where nothing is wrong. */
   readonly problem: string | null;
+  /** Every process of this pod that started before this has ended, by the wall clock of its node; 0 where none is known to have. Milliseconds. */
+  readonly deadBeforeMs: number;
 };
 
 /** One shard process that is connected to info now. */
@@ -76,6 +80,10 @@ export type Observed = {
   readonly sessions: readonly Session[];
   /** Null before the first apply. */
   readonly workload: Workload | null;
+  /** Uids of pods that are gone and of which nothing runs any more: pods that are only gone may still run somewhere. */
+  readonly ended: ReadonlySet<string>;
+  /** Names of pods that are to be made anew, as what they are made from has changed since. Null while that is not known, or never. */
+  readonly outdated: ReadonlySet<string> | null;
   /** Milliseconds since this operator began to lead: sessions it has not heard of yet may still come. */
   readonly leadingMs: number;
   readonly ledger: Ledger;
@@ -105,10 +113,28 @@ export type Plan = {
   readonly ownership: Ownership;
   /** Wishes that are not carried out, and why. */
   readonly refusals: readonly Refusal[];
+  /** Pods to be deleted now, so that they come back made anew. */
+  readonly restarts: readonly PodId[];
+  /** Null where no pod is outdated. */
+  readonly rollout: Rollout | null;
   /** What a person would want to know, once, when it happens. */
   readonly events: readonly PlannedEvent[];
   /** Something is waited for that no change will tell of: plan again after this long. Null where nothing is. */
   readonly againMs: number | null;
+};
+
+/** One pod, and no other of its name. */
+export type PodId = Pick<Pod, "name" | "uid">;
+
+/** How far a rolling change has got. */
+export type Rollout = {
+  /** Pods that are as they are wanted, of `pods` in all. */
+  readonly done: number;
+  readonly pods: number;
+  /** Pods that are being made anew. */
+  readonly under: readonly string[];
+  /** A pod that was made anew and does not come up: it stops there. */
+  readonly stuck: { readonly pod: string; readonly problem: string } | null;
 };
 
 export type Refusal = { readonly reason: string; readonly message: string };

@@ -17,6 +17,8 @@ export type OwnerContext = {
   /** Pods of the readers that are assigned to this shard. */
   readonly readers: readonly string[];
   readonly leadingMs: number;
+  /** Pods that are to own nothing: they are about to be made anew. */
+  readonly away: ReadonlySet<string>;
 };
 export type OwnerPlan = {
   readonly shard: Shard;

@@ -5,6 +5,7 @@ import type { Assignment, Observed, Ownership, Plan, PlannedEvent, Session, Work
 import { planOwner } from "./owners.ts";
 import { planReaders } from "./readers.ts";
 import { planReshard } from "./reshard.ts";
+import { planRollout, restartEvents } from "./rollout.ts";
 import { planShards } from "./shards.ts";
 
 /** Events of one kind in one plan before they are told as one. */
@@ -21,12 +22,17 @@ export const plan = (observed: Observed): Plan => {
   const pods = new Map(observed.pods.map((pod) => [pod.name, pod]));
   const sized = planShards(observed);
   const readersOf = byShard(before?.assignments ?? []);
+  const { away, restarts, rollout } = planRollout({
+    ...{ name, readers: spec.readers, ephemeral: spec.storage.ephemeral, shards: sized.shards },
+    ...{ assignments: before?.assignments ?? [], pods, sessions, outdated: observed.outdated },
+  });
   const owned = sized.shards.map((shard) =>
     planOwner(shard, {
       name,
       sessions,
       readers: readersOf.get(shard.id) ?? [],
       leadingMs: observed.leadingMs,
+      away,
     }),
   );
   const started = before ?? firstOwnership(cluster.uid, sized.shards);
@@ -58,9 +64,11 @@ export const plan = (observed: Observed): Plan => {
       ...scaled(observed.workload, workload),
       ...sized.events,
       ...summed(moved.events),
+      ...restartEvents(restarts),
       ...summed(owned.flatMap(({ event }) => event ?? [])),
       ...assigned(before?.assignments ?? [], assignments, sessions),
     ],
+    ...{ restarts, rollout },
     againMs: waits.length === 0 ? null : Math.min(...waits),
   };
 };

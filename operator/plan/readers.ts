@@ -22,7 +22,7 @@ export type ReadersInput = {
 
 /**
  * Which reader replicates which shard. Readers stay where they are; new ones go where the fewest are, off the owner's
- * node, then off its zone, where there is a choice; and as many are moved as it takes for no shard to have two readers
+ * node and that of its other readers, then off its zone, where there is a choice; and as many are moved as it takes for no shard to have two readers
  * more than another. Shards that have no slots, and are to have none, get none: there is nothing to replicate. In order of the readers' ordinals.
  */
 export const planReaders = (input: ReadersInput): readonly Assignment[] => {
@@ -30,15 +30,16 @@ export const planReaders = (input: ReadersInput): readonly Assignment[] => {
     .filter((shard) => ownsSlots(shard) || shard.id < input.aim)
     .map((shard): Spot => {
       const owner = shard.owner?.pod ?? writerPod(input.name, shard.id);
-      return { shard: shard.id, place: placeOf(input, owner), count: 0 };
+      return { shard: shard.id, place: placeOf(input, owner), count: 0, nodes: new Map() };
     });
   const bySpot = new Map(spots.map((spot) => [spot.shard, spot]));
   const kept: Placed[] = [];
   for (const { pod, shard } of input.assignments) {
     const spot = bySpot.get(shard);
     if (spot === undefined || ordinalOf(pod) >= input.wanted) continue;
-    kept.push({ ...candidate(input, pod), spot });
-    spot.count++;
+    const reader = candidate(input, pod);
+    kept.push({ ...reader, spot });
+    join(reader, spot);
   }
   const arrived = arrivals(input, { kept, spots });
   const released = release(kept, spots, kept.length + arrived.length);
@@ -54,7 +55,13 @@ export const planReaders = (input: ReadersInput): readonly Assignment[] => {
 
 type Place = { readonly node: string; readonly zone: string };
 /** A shard as a place for readers. */
-type Spot = { readonly shard: ShardId; readonly place: Place; count: number };
+type Spot = {
+  readonly shard: ShardId;
+  readonly place: Place;
+  /** Its readers, and how many of them stand on which node. */
+  count: number;
+  readonly nodes: Map<string, number>;
+};
 /** `empty`: it holds no data yet, so that moving it costs nothing. */
 type Candidate = {
   readonly pod: string;
@@ -122,13 +129,14 @@ const release = (kept: readonly Placed[], spots: readonly Spot[], total: number)
   const inOrder = kept
     .filter(({ spot }) => excess.has(spot))
     .sort(
-      (a, b) => Number(b.empty) - Number(a.empty) || cost(b, b.spot) - cost(a, a.spot) || byOrdinal(b, a),
+      (a, b) =>
+        Number(b.empty) - Number(a.empty) || cost(b, b.spot, [b]) - cost(a, a.spot, [a]) || byOrdinal(b, a),
     );
   for (const reader of inOrder) {
     const left = excess.get(reader.spot) ?? 0;
     if (left === 0) continue;
     excess.set(reader.spot, left - 1);
-    reader.spot.count--;
+    leave(reader, reader.spot);
     released.add(reader);
   }
   return released;
@@ -145,13 +153,13 @@ const place = (readers: readonly Candidate[], spots: readonly Spot[]): Placed[] 
     let best = 0;
     let bestCost = Infinity;
     for (const [i, spot] of fewest.slice(0, looksMax).entries()) {
-      const price = cost(reader, spot);
+      const price = cost(reader, spot, []);
       if (price < bestCost) [best, bestCost] = [i, price];
       if (price === 0) break;
     }
     const [spot] = fewest.splice(best, 1);
     check(spot !== undefined, "readers are placed only where there are shards");
-    spot.count++;
+    join(reader, spot);
     return { ...reader, spot };
   });
 };
@@ -160,20 +168,46 @@ const place = (readers: readonly Candidate[], spots: readonly Spot[]): Placed[] 
 const exchange = (placed: readonly Placed[], free: readonly Placed[]): void => {
   if (new Set(free.map(({ place: { node } }) => node)).size <= 1) return;
   for (const [start, reader] of placed.entries()) {
-    for (let look = 1; look <= Math.min(looksMax, free.length - 1) && cost(reader, reader.spot) > 0; look++) {
+    for (
+      let look = 1;
+      look <= Math.min(looksMax, free.length - 1) && cost(reader, reader.spot, [reader]) > 0;
+      look++
+    ) {
       const other = free[(start + look) % free.length];
       if (other === undefined || other.spot === reader.spot) continue;
-      const before = cost(reader, reader.spot) + cost(other, other.spot);
-      const after = cost(reader, other.spot) + cost(other, reader.spot);
-      if (after < before) [reader.spot, other.spot] = [other.spot, reader.spot];
+      const { spot } = reader;
+      const before = cost(reader, spot, [reader]) + cost(other, other.spot, [other]);
+      const after = cost(reader, other.spot, [other]) + cost(other, spot, [reader]);
+      if (after < before) {
+        leave(reader, spot);
+        leave(other, other.spot);
+        [reader.spot, other.spot] = [other.spot, spot];
+        join(reader, reader.spot);
+        join(other, other.spot);
+      }
     }
   }
 };
 
-/** 0: apart from the owner; 1: in its zone; 2: on its node. What is not known is apart. */
-const cost = ({ place }: Candidate, spot: Spot): number => {
-  if (place.node !== "" && place.node === spot.place.node) return 2;
-  return place.zone !== "" && place.zone === spot.place.zone ? 1 : 0;
+const join = ({ place: { node } }: Candidate, spot: Spot): void => {
+  spot.count++;
+  spot.nodes.set(node, (spot.nodes.get(node) ?? 0) + 1);
+};
+const leave = ({ place: { node } }: Candidate, spot: Spot): void => {
+  spot.count--;
+  spot.nodes.set(node, (spot.nodes.get(node) ?? 0) - 1);
+};
+
+/**
+ * 0: apart from the owner and from the spot's readers but `without`; 1: in the owner's zone; 2: beside a reader; 4: beside the
+ * owner. A node that is lost takes with it as little of one shard as can be. What is not known is apart.
+ */
+const cost = ({ place }: Candidate, spot: Spot, without: readonly Candidate[]): number => {
+  const inZone = place.zone !== "" && place.zone === spot.place.zone ? 1 : 0;
+  if (place.node === "") return inZone;
+  const leaving = without.filter((reader) => reader.place.node === place.node).length;
+  const besideReader = (spot.nodes.get(place.node) ?? 0) > leaving ? 2 : 0;
+  return inZone + besideReader + (place.node === spot.place.node ? 4 : 0);
 };
 
 const byOrdinal = (a: Candidate, b: Candidate): number => a.ordinal - b.ordinal;

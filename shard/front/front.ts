@@ -13,7 +13,8 @@ import type { Connection, Handlers } from "../../net/connection.ts";
 import { countResults, type Counters } from "../counters.ts";
 import type { Waiter } from "../role.ts";
 import type { Roles } from "../roles.ts";
-import { route } from "../route.ts";
+import type { Parked } from "../parked.ts";
+import { frozen, route } from "../route.ts";
 
 /** The client port: requests, the topology for those who watch it, reports for those who ask. */
 export type Front = {
@@ -29,6 +30,8 @@ export type Front = {
 export type FrontOptions = {
   readonly roles: Roles;
   readonly counters: Counters;
+  /** Where requests wait whose slots are frozen. */
+  readonly parked: Parked;
   readonly topology: () => TopologyIndex | undefined;
   readonly report: () => Report;
 };
@@ -97,11 +100,13 @@ export const createFront = (options: FrontOptions): Front => {
   };
 };
 
-const request = ({ roles, counters }: FrontOptions, connection: Connection, bytes: Uint8Array): void => {
+const request = (
+  { roles, counters, parked }: FrontOptions,
+  connection: Connection,
+  bytes: Uint8Array,
+): void => {
   const frame = decodeRequests(bytes);
   const { id, requests } = frame;
-  const standing = roles.standing();
-  const refused = requests.map((one) => route(standing, frame, one));
   const waiter: Waiter = {
     frame,
     results: [],
@@ -111,5 +116,12 @@ const request = ({ roles, counters }: FrontOptions, connection: Connection, byte
       connection.send(encodeReplies({ id, results }));
     },
   };
-  roles.answer(waiter, refused);
+  const answer = (isLast: boolean): boolean => {
+    const standing = roles.standing();
+    const refused = requests.map((one) => route(standing, frame, one));
+    if (!isLast && refused.includes(frozen)) return false;
+    roles.answer(waiter, refused);
+    return true;
+  };
+  if (!answer(false)) parked.park({ bytes: bytes.length, answer });
 };

@@ -39,11 +39,11 @@ type State = CopyOptions & {
  */
 export const createCopy = (options: CopyOptions): Copy => {
   const { setting, catalog, holding, line } = options;
-  const { version, epoch, bytes, history } = holding;
+  const { version, epoch, bytes, history, mapVersion } = holding;
   check(version === options.place.version, "a holding stands where its copy begins");
   const at = { folder: setting.folder, sequence: catalog.nextSnapshot++ };
   const writer = openSnapshot(setting.disk, at).then((file) =>
-    writeSnapshot(setting.disk, { file, at }, { version, epoch, bytes, history }),
+    writeSnapshot(setting.disk, { file, at }, { version, epoch, bytes, history, mapVersion }),
   );
   // Whoever adds or finishes hears of it.
   writer.catch(() => undefined);

@@ -13,6 +13,8 @@ export type Disk = {
   readonly open: (path: string, how: OpenHow) => Promise<DiskFile>;
   readonly rename: (from: string, to: string) => Promise<void>;
   readonly remove: (path: string) => Promise<void>;
+  /** With all that is in it. */
+  readonly removeFolder: (folder: string) => Promise<void>;
   /** Makes the names in it survive a loss of power. */
   readonly syncFolder: (folder: string) => Promise<void>;
   readonly space: (folder: string) => Promise<Space>;
@@ -85,6 +87,7 @@ export const systemDisk: Disk = {
   open: async (path, how) => systemFile(await open(path, flags[how])),
   rename: (from, to) => fs.promises.rename(from, to),
   remove: (path) => fs.promises.unlink(path),
+  removeFolder: (folder) => fs.promises.rm(folder, { recursive: true }),
   syncFolder: async (folder) => {
     const descriptor = await open(folder, "r");
     try {

@@ -47,7 +47,7 @@ export type Log = {
 };
 
 /**
- * The holding stands at `version` when a copy begins: its epoch, bytes and history go with it. `quarantineFrom`: records of
+ * The holding stands at `version` when a copy begins: its epoch, bytes, history and map go with it. `quarantineFrom`: records of
  * the old log from there on are not part of the new history; the newest of them are kept aside.
  */
 export type CopyPlace = { readonly version: Version; readonly quarantineFrom?: Version };

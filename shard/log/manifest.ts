@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { EdisError } from "../../core/errors.ts";
-import { epoch, shardId, version, type ShardId } from "../../core/ids.ts";
+import { epoch, mapVersion, shardId, version, type ShardId } from "../../core/ids.ts";
 import { branded, count, text } from "../../core/shape.ts";
 import { damaged } from "./damage.ts";
 import type { Disk } from "./disk.ts";
@@ -58,6 +58,8 @@ export const placeSchema = v.object({
   epoch: branded(epoch),
   bytes: count,
   history: v.array(v.object({ epoch: branded(epoch), startVersion: branded(version) })),
+  /** Snapshots that were written before there were moves of slots do not say. */
+  mapVersion: v.optional(branded(mapVersion), 1),
 });
 export type SnapshotPlace = v.InferOutput<typeof placeSchema>;
 

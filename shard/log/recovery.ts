@@ -1,6 +1,6 @@
 import { check } from "../../core/check.ts";
 import { messageOf, type EdisError } from "../../core/errors.ts";
-import { epoch, version } from "../../core/ids.ts";
+import { epoch, mapVersion, version } from "../../core/ids.ts";
 import type { Holding } from "../holding.ts";
 import { damaged, isDamaged, type Flaw } from "./damage.ts";
 import { isNoSpace } from "./disk.ts";
@@ -120,6 +120,7 @@ const loadBase = async (
       holding.epoch = place.epoch;
       holding.bytes = place.bytes;
       holding.history = place.history;
+      holding.mapVersion = place.mapVersion;
       return info;
     } catch (error) {
       if (!isDamaged(error)) throw error;
@@ -132,6 +133,7 @@ const loadBase = async (
   holding.epoch = epoch(0);
   holding.bytes = 0;
   holding.history = [];
+  holding.mapVersion = mapVersion(1);
   if (segments.version === 1 || failure === null) return null;
   throw failure;
 };

@@ -2,7 +2,7 @@ import { messageOf } from "../../core/errors.ts";
 import { version, type Version } from "../../core/ids.ts";
 import { createRecordCursor, entryOpcode } from "../../core/recordCursor.ts";
 import type { Holding } from "../holding.ts";
-import { applyOperation } from "../replay.ts";
+import { applyOperation, noteMap } from "../replay.ts";
 import { historyWith } from "../replication/history.ts";
 import { damaged, type Flaw } from "./damage.ts";
 import { createFileReader, type FileReader } from "./fileReader.ts";
@@ -105,6 +105,7 @@ const applyRecords = (holding: Holding, bytes: Buffer, { start, end, first }: Re
       throw new Error(`record ${expected} should be here`);
     if (expected <= holding.version) continue;
     if (cursor.epoch !== holding.epoch) enterEpoch(holding);
+    noteMap(holding, cursor);
     applyOperation(store, bytes, cursor);
     holding.version = expected;
     holding.bytes += cursor.end - cursor.start;

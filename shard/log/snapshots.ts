@@ -166,9 +166,9 @@ const write = async (state: State, attempt: Attempt): Promise<void> => {
   const beganMs = clock.nowMs();
   // In one turn: the place, and the sweep that begins there.
   await turn(clock);
-  const { version, epoch, bytes, history } = holding;
+  const { version, epoch, bytes, history, mapVersion } = holding;
   const behindBefore = state.bytesBehind;
-  const place: SnapshotPlace = { version, epoch, bytes, history };
+  const place: SnapshotPlace = { version, epoch, bytes, history, mapVersion };
   const writer = writeSnapshot(disk, { file, at }, place);
   try {
     const through = await sweepAll(state, writer, attempt);

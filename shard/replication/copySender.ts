@@ -31,14 +31,14 @@ export const startCopy = (
 ): CopySender => {
   if (!holding.complete)
     throw new EdisError("not-serving", "Cannot send a copy: this process does not hold all of a shard");
-  const { epoch, history, bytes } = holding;
+  const { epoch, history, bytes, mapVersion } = holding;
   const hold = log.hold(version(holding.version + 1));
   const sweep = holding.store.sweep();
   let isDone = false;
   connection.send(
     encodeMessage({
       ...{ kind: "copying", epoch, version: holding.version, bytes },
-      ...{ keys: holding.store.keys(), history: historyUpTo(history, epoch) },
+      ...{ keys: holding.store.keys(), history: historyUpTo(history, epoch), mapVersion },
     }),
   );
   return {

@@ -19,6 +19,7 @@ import {
 } from "../../core/message.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
 import type { Held } from "../held.ts";
+import type { Follower } from "../inSync.ts";
 import type { Batch } from "../log/log.ts";
 import { startCopy, type CopyLimits, type CopySender } from "./copySender.ts";
 import { isPartOf } from "./history.ts";
@@ -32,8 +33,8 @@ import { lagBehind, resume, withSample, type Acked, type Progress, type Samples 
  */
 export type Publisher = {
   readonly opened: (connection: Connection, hello: Hello) => Handlers;
-  /** From now on this is what is sent; whoever was connected is sent away before. */
-  readonly serve: (held: Held) => void;
+  /** From now on this is what is sent; whoever was connected is sent away before. An owner hears of those who copy. */
+  readonly serve: (held: Held, audience?: Audience) => void;
   /** Sends everybody away. */
   readonly stop: (reason: EdisError) => void;
   /** Sends records that the log has just got. */
@@ -43,7 +44,20 @@ export type Publisher = {
   /** Everybody is told that this process ends soon. */
   readonly leaving: () => void;
   readonly readers: () => readonly ReaderStatus[];
+  /** The newest connection of each pod that has said where it stands. */
+  readonly followers: () => readonly FollowerStatus[];
 };
+
+/** Who wants to hear of those who copy. */
+export type Audience = {
+  /** Marks are about to go out: answers their number, by which followers grant a lease. */
+  readonly marking: () => number;
+  readonly acked: (pod: string, message: Acknowledged) => void;
+  /** Somebody came, is gone, or streams. */
+  readonly moved: () => void;
+};
+export type Acknowledged = Extract<FromReader, { kind: "ack" }>;
+export type FollowerStatus = Omit<Follower, "isWanted">;
 
 export type ReaderStatus = { readonly pod: string; readonly state: string; readonly lag: Lag };
 
@@ -69,6 +83,7 @@ export type PublisherCounters = { sentBytes: number; copiesServed: number; resyn
 type Peer = {
   readonly connection: Connection;
   readonly pod: string;
+  readonly incarnation: string;
   progress: Progress;
   acked: Acked;
   /** The log is being read for it. */
@@ -79,6 +94,7 @@ type Peer = {
 /** What is served, and to whom. */
 type Source = {
   readonly held: Held;
+  readonly audience: Audience | null;
   samples: Samples;
   readonly peers: Set<Peer>;
   readonly limits: PublisherLimits;
@@ -109,11 +125,12 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     if (source === null) return;
     source.samples = withSample(source.samples, source.held.holding.version, clock.nowMs());
     wake();
-    for (const peer of source.peers) mark(source, peer);
+    const seq = source.audience?.marking() ?? 0;
+    for (const peer of source.peers) mark(source, peer, seq);
   });
 
   return {
-    opened: (connection, { pod }) => {
+    opened: (connection, { pod, incarnation }) => {
       const served = source;
       if (served?.held.holding.complete !== true)
         return turnAway(connection, "not-serving", "this process does not hold all of a shard");
@@ -122,13 +139,13 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
         return turnAway(connection, "too-busy", `${readersPerShardMax} are being sent already`);
       const acked = { version: version(0), bytes: 0 };
       const progress = { kind: "probing" } as const;
-      const peer: Peer = { connection, pod, progress, acked, isReading: false, copy: null };
+      const peer: Peer = { connection, pod, incarnation, progress, acked, isReading: false, copy: null };
       served.peers.add(peer);
       return handlersOf(options, peer, { served, isServed, wake });
     },
-    serve: (held) => {
+    serve: (held, audience) => {
       stop(new EdisError("not-serving", "Cannot go on with this copy: what is served here has changed"));
-      source = { held, samples: [], peers: new Set(), limits };
+      source = { held, audience: audience ?? null, samples: [], peers: new Set(), limits };
     },
     stop,
     append: (batch) => {
@@ -145,6 +162,7 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
       for (const { connection } of source?.peers ?? []) connection.send(encodeMessage({ kind: "leaving" }));
     },
     readers: () => (source === null ? [] : statusOf(source, clock.nowMs())),
+    followers: () => (source === null ? [] : followersOf(source, clock.nowMs())),
   };
 };
 
@@ -180,8 +198,9 @@ const handlersOf = (
   closed: () => {
     served.peers.delete(peer);
     peer.copy?.end();
-    if (peer.copy === null)
-      options.logger.info({ reader: peer.pod, state: peer.progress.kind }, "reader is gone");
+    if (peer.copy !== null) return;
+    options.logger.info({ reader: peer.pod, state: peer.progress.kind }, "reader is gone");
+    if (isServed(served)) served.audience?.moved();
   },
 });
 
@@ -192,6 +211,21 @@ const statusOf = ({ held, peers, samples }: Source, nowMs: number): readonly Rea
       ...{ pod, state: progress.kind },
       lag: lagBehind(held.holding, acked, { samples, nowMs }),
     }));
+
+/** One that connects anew says itself what it has: of an older connection nothing counts. */
+const isNewest = ({ peers }: Source, peer: Peer): boolean =>
+  [...peers].findLast((one) => one.pod === peer.pod && isStream(one)) === peer;
+
+const isStream = ({ copy, progress }: Peer): boolean => copy === null && progress.kind !== "probing";
+
+const followersOf = ({ held, peers, samples }: Source, nowMs: number): readonly FollowerStatus[] => {
+  const newest = new Map<string, Peer>();
+  for (const peer of peers) if (isStream(peer)) newest.set(peer.pod, peer);
+  return [...newest.values()].map(({ pod, incarnation, progress, acked }) => ({
+    ...{ pod, incarnation, acked: acked.version, isStreaming: progress.kind === "streaming" },
+    lag: lagBehind(held.holding, acked, { samples, nowMs }),
+  }));
+};
 
 const take = (
   source: Source,
@@ -207,7 +241,13 @@ const take = (
           "bad-message",
           `Cannot take an acknowledgement of ${message.version}: the newest is ${holding.version}`,
         );
+      if (message.epoch > holding.epoch)
+        throw new EdisError(
+          "bad-message",
+          `Cannot take an acknowledgement in epoch ${message.epoch}: this process is at ${holding.epoch}`,
+        );
       peer.acked = { version: message.version, bytes: message.bytes };
+      if (isNewest(source, peer)) source.audience?.acked(peer.pod, message);
       return;
     case "resync": {
       checkShard(held, message);
@@ -220,7 +260,7 @@ const take = (
       counters.resyncsServed++;
       if (peer.progress.kind === "copying") send(peer, { kind: "copyFirst" });
       else send(peer, { kind: "continue", epoch: holding.epoch, version });
-      mark(source, peer);
+      mark(source, peer, source.audience?.marking() ?? 0);
       return;
     }
     case "copy":
@@ -248,11 +288,11 @@ const send = ({ connection }: Peer, message: ToReader): void => {
   connection.send(encodeMessage(message));
 };
 
-const mark = ({ held, limits }: Source, peer: Peer): void => {
+const mark = ({ held, limits }: Source, peer: Peer, seq: number): void => {
   if (peer.copy !== null || peer.progress.kind === "probing") return;
   if (peer.connection.unsentBytes() > limits.unsent) return;
   const { epoch, version, bytes } = held.holding;
-  send(peer, { kind: "mark", epoch, version, bytes, seq: 0 });
+  send(peer, { kind: "mark", epoch, version, bytes, seq });
 };
 
 /** Sends a batch to a reader that keeps up; one that does not is fed from the log from now on. */
@@ -279,7 +319,11 @@ const feedAll = (source: Source, feeding: Feeding): boolean => {
 };
 
 /** Reads a piece of the log for a reader that is behind, and sends it. */
-const feed = ({ held, peers, limits }: Source, peer: Peer, { logger, counters, wake }: Feeding): void => {
+const feed = (
+  { held, audience, peers, limits }: Source,
+  peer: Peer,
+  { logger, counters, wake }: Feeding,
+): void => {
   const { log } = held;
   const { connection, progress } = peer;
   // One that takes nothing is left alone, whatever it has missed meanwhile: it costs nothing more.
@@ -287,6 +331,7 @@ const feed = ({ held, peers, limits }: Source, peer: Peer, { logger, counters, w
   const { next } = progress;
   if (next > log.newest()) {
     peer.progress = { kind: "streaming", next };
+    audience?.moved();
     return;
   }
   if (next < log.first()) {

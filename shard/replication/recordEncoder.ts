@@ -1,15 +1,16 @@
 import type { Epoch, Version } from "../../core/ids.ts";
 import type { Operation, Record } from "../../core/record.ts";
+import { deleteOpcode, dropOpcode, mapOpcode, setOpcode } from "../../core/recordCursor.ts";
 import type { Sweep } from "../store/store.ts";
 
-import type { Piece } from "../store/entries.ts";
+import type { EntryRange, Piece } from "../store/entries.ts";
 
 /** Records and entries as CBOR, byte for byte what core/record.ts makes of them, written straight to where they go. */
 
 /** Opcode, two numbers, two headers and an instant. */
 const overheadBytesMax = 48;
 
-/** Bytes that the record of an operation needs at most; null: of the beginning of an epoch. */
+/** Bytes that the record of an operation needs at most; null: of one without key and value. */
 export const recordBytesMax = (operation: Operation | null): number => {
   if (operation === null) return overheadBytesMax;
   const value = operation.kind === "set" ? operation.value.length : 0;
@@ -65,6 +66,61 @@ export const writeEpoch = (
   return writeNumber(target, writeNumber(target, start + 2, epoch), version);
 };
 
+/** A record with one more number behind its place. */
+export type NumberRecord = {
+  readonly opcode: typeof mapOpcode | typeof dropOpcode;
+  readonly epoch: Epoch;
+  readonly version: Version;
+  /** The version of the map; or the slot. */
+  readonly argument: number;
+};
+
+/** Writes it at `start`, and answers where it ends. */
+export const writeNumberRecord = (
+  target: Buffer,
+  start: number,
+  { opcode, epoch, version, argument }: NumberRecord,
+): number => {
+  target[start] = 0x84;
+  target[start + 1] = opcode;
+  const at = writeNumber(target, writeNumber(target, start + 2, epoch), version);
+  return writeNumber(target, at, argument);
+};
+
+/** A set or a delete whose key, value and expiry were written before: their bytes are those of another item. */
+export type BodyRecord = {
+  opcode: typeof setOpcode | typeof deleteOpcode;
+  epoch: Epoch;
+  version: Version;
+  readonly body: Piece;
+};
+
+/** Bytes that it needs at most. */
+export const bodyRecordBytesMax = ({ body }: BodyRecord): number => overheadBytesMax + body.to - body.from;
+
+/** Writes it at `start`, where there has to be room, and answers where it ends. */
+export const writeBodyRecord = (target: Buffer, start: number, record: BodyRecord): number => {
+  const { opcode, epoch, version, body } = record;
+  target[start] = opcode === setOpcode ? 0x86 : 0x84;
+  target[start + 1] = opcode;
+  const at = writeNumber(target, writeNumber(target, start + 2, epoch), version);
+  return copyRange(target, at, body);
+};
+
+/** Writes an entry at `start`, where `entryBytesMax` have to be left, and answers where it ends. */
+export const writeEntry = (target: Buffer, start: number, entry: Readonly<EntryRange>): number => {
+  const { bytes, keyFrom, valueFrom, valueTo, expiresAtMs } = entry;
+  target[start] = 0x84;
+  target[start + 1] = 0;
+  let at = writeRange(target, start + 2, { bytes, from: keyFrom, to: valueFrom });
+  at = writeRange(target, at, { bytes, from: valueFrom, to: valueTo });
+  return writeNumber(target, at, expiresAtMs ?? 0);
+};
+
+/** Bytes that an entry needs at most. */
+export const entryBytesMax = ({ keyFrom, valueTo }: Readonly<EntryRange>): number =>
+  overheadBytesMax + valueTo - keyFrom;
+
 /** A frame of the next entries of a sweep: about `bytesMax` bytes, more only where a single entry has more. */
 export const encodeEntries = (sweep: Sweep, bytesMax: number): EntriesFrame => {
   const { entry } = sweep;
@@ -73,14 +129,9 @@ export const encodeEntries = (sweep: Sweep, bytesMax: number): EntriesFrame => {
   for (let entries = 0; ; entries++) {
     if (at >= bytesMax) return { frame: target.subarray(0, at), entries, done: false };
     if (!sweep.next()) return { frame: target.subarray(0, at), entries, done: true };
-    const { bytes, keyFrom, valueFrom, valueTo, expiresAtMs } = entry;
-    const size = overheadBytesMax + valueTo - keyFrom;
+    const size = entryBytesMax(entry);
     if (target.length - at < size) target = Buffer.concat([target.subarray(0, at)], at + size);
-    target[at++] = 0x84;
-    target[at++] = 0;
-    at = writeRange(target, at, { bytes, from: keyFrom, to: valueFrom });
-    at = writeRange(target, at, { bytes, from: valueFrom, to: valueTo });
-    at = writeNumber(target, at, expiresAtMs ?? 0);
+    at = writeEntry(target, at, entry);
   }
 };
 
@@ -95,9 +146,11 @@ const loopBytesMax = 32;
 const writeBytes = (target: Buffer, start: number, bytes: Uint8Array): number =>
   writeRange(target, start, { bytes, from: 0, to: bytes.length });
 
-const writeRange = (target: Buffer, start: number, { bytes, from, to }: Piece): number => {
+const writeRange = (target: Buffer, start: number, piece: Piece): number =>
+  copyRange(target, writeHeader(target, start, { major: 2, argument: piece.to - piece.from }), piece);
+
+const copyRange = (target: Buffer, at: number, { bytes, from, to }: Piece): number => {
   const length = to - from;
-  const at = writeHeader(target, start, { major: 2, argument: length });
   if (length <= loopBytesMax) for (let i = 0; i < length; i++) target[at + i] = bytes[from + i] ?? 0;
   else target.set(length === bytes.length ? bytes : bytes.subarray(from, to), at);
   return at + length;

@@ -15,6 +15,7 @@ import {
 import type { Place } from "../../core/request.ts";
 import type { Member, PodRef } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
+import type { Network } from "../../net/network.ts";
 import { stayConnected } from "../../net/stayConnected.ts";
 import type { Holding } from "../holding.ts";
 
@@ -26,6 +27,8 @@ export type Subscriber = {
   readonly resync: (place: Place) => void;
   /** Tells the source how far the copy is, soon, and not more often than needed. */
   readonly ack: () => void;
+  /** The same, and that a lease of so many milliseconds is granted for this mark. */
+  readonly grant: (mark: number, leaseMs: number) => void;
   /** Cuts the connection; another one follows. */
   readonly reconnect: () => void;
   /** Opens the second connection, or another one in its place, and asks for a copy. */
@@ -44,6 +47,7 @@ export type SubscriberOptions = {
   readonly token: Uint8Array;
   readonly source: Member;
   readonly holding: Holding;
+  readonly network: Pick<Network, "dial">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -69,7 +73,14 @@ const silentMsMax = 5_000;
 export const subscribe = (options: SubscriberOptions): Subscriber => {
   const { source, holding, clock, logger } = options;
   const ended = new AbortController();
-  const state: State = { connection: null, heardAtMs: clock.nowMs(), received: 0, copying: null, unkept: 0 };
+  const state: State = {
+    connection: null,
+    heardAtMs: clock.nowMs(),
+    received: 0,
+    copying: null,
+    unkept: 0,
+    grant: noGrant,
+  };
   const ack = createAcker(options, state);
 
   const cancelWatch = clock.every(silentMsMax / 5, () => {
@@ -93,6 +104,10 @@ export const subscribe = (options: SubscriberOptions): Subscriber => {
       state.connection?.send(encodeMessage({ kind: "resync", shard: holding.shard, epoch, version }));
     },
     ack,
+    grant: (mark, leaseMs) => {
+      state.grant = { grant: mark, leaseMs };
+      ack();
+    },
     reconnect: () => {
       state.connection?.cut();
     },
@@ -124,17 +139,21 @@ type State = {
   copying: AbortController | null;
   /** Copies that the volume did not keep, one after the other. */
   unkept: number;
+  /** The newest, on this connection. */
+  grant: Granted;
 };
+type Granted = { readonly grant: number; readonly leaseMs: number };
+const noGrant: Granted = { grant: 0, leaseMs: 0 };
 
 /** Keeps a connection to the very process that the topology names, until the signal is aborted. */
 const stayWith = (
-  { source, clusterId, role, self, token, clock, logger, random }: SubscriberOptions,
+  { source, clusterId, role, self, token, network, clock, logger, random }: SubscriberOptions,
   signal: AbortSignal,
   opened: (connection: Connection) => Handlers,
 ): void => {
   void stayConnected({
     ...{ cluster: clusterId, role, self, to: source.pod, token, clock, logger, backoff, random, signal },
-    frameBytesMax,
+    ...{ network, frameBytesMax },
     urls: () => [`ws://${hostOf(source)}:${source.address.replication}`],
     opened: (connection, { incarnation }) => {
       if (incarnation === source.incarnation) return opened(connection);
@@ -148,6 +167,7 @@ const stayWith = (
 const follow = (options: SubscriberOptions, state: State, connection: Connection): Handlers => {
   const { clock } = options;
   state.connection = connection;
+  state.grant = noGrant;
   state.heardAtMs = clock.nowMs();
   options.connected();
   return {
@@ -221,7 +241,7 @@ const createAcker = ({ clock, holding, durable }: SubscriberOptions, state: Stat
     const version = durable();
     const { epoch, bytes } = holding;
     if (version !== null)
-      state.connection?.send(encodeMessage({ kind: "ack", epoch, version, bytes, grant: 0 }));
+      state.connection?.send(encodeMessage({ kind: "ack", epoch, version, bytes, ...state.grant }));
   };
   return () => {
     if (isDue) return;
@@ -233,4 +253,4 @@ const createAcker = ({ clock, holding, durable }: SubscriberOptions, state: Stat
 };
 
 /** An IPv6 address stands in brackets in a url. */
-const hostOf = ({ address: { host } }: Member): string => (host.includes(":") ? `[${host}]` : host);
+export const hostOf = ({ address: { host } }: Member): string => (host.includes(":") ? `[${host}]` : host);

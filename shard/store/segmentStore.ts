@@ -53,6 +53,8 @@ type State = {
   /** Where the key lies in it. */
   keyFrom: number;
   keyTo: number;
+  /** The entry that a visitor is told of. */
+  readonly visited: layout.EntryRange;
   /** Where the entries of foreseen keys probably lie. */
   readonly refs: Int32Array;
   /** What foresight read, so that reading it is not for nothing. */
@@ -111,6 +113,7 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
     slotKeys: (slot) => index.counts[slot] ?? 0,
     slotBytes: (slot) => slotBytes[slot] ?? 0,
     walkSlot: (slot) => walkSlot(state, slot),
+    visitSlot: (slot, hash, visit) => visitSlot(state, { slot, from: hash }, visit),
     dropSlot: (slot) => {
       dropSlot(state, slot);
     },
@@ -175,6 +178,7 @@ const createState = ({
     ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 } },
     ...{ key: null, keyFrom: 0, keyTo: 0, foreseen: 0 },
     refs: new Int32Array(foreseenKeysMax),
+    visited: layout.noRange(),
   };
 };
 
@@ -390,25 +394,28 @@ function* walkSlot(state: State, slot: Slot): Iterator<Entry, undefined> {
 }
 
 /** Copies of the keys whose unsigned hash lies in a range. */
-const keysBetween = (
-  { entries, index }: State,
-  slot: Slot,
-  { from, until }: { readonly from: number; readonly until: number },
-): readonly Uint8Array[] => {
-  const table = index.tables[slot] ?? 0;
-  const capacity = index.capacities[slot] ?? 0;
-  const words = slots.wordsOf(index, table);
-  const first = slots.firstPair(index, table);
-  const start = slots.homeOf(from, capacity);
-  const end = slots.homeOf(until - 1, capacity);
-  const keys: Uint8Array[] = [];
-  for (let at = start; at < start + capacity; at++) {
-    const word = first + (at % capacity) * 2;
-    const ref = words[word + 1] ?? 0;
-    // Pairs stand at their home or behind it with no gap between.
-    if (ref === 0 && at >= end) break;
-    const hash = (words[word] ?? 0) >>> 0;
-    if (ref !== 0 && hash >= from && hash < until) keys.push(layout.keyOf(entries, ref).slice());
+const keysBetween = ({ entries, index }: State, slot: Slot, range: slots.HashRange): readonly Uint8Array[] =>
+  slots.refsBetween(index, slot, range).map((ref) => layout.keyOf(entries, ref).slice());
+
+/** Entries that are told at a time. */
+const visitedAtOnce = 128;
+
+const visitSlot = (
+  state: State,
+  { slot, from }: { readonly slot: Slot; readonly from: number },
+  visit: (entry: Readonly<layout.EntryRange>) => void,
+): number | null => {
+  const { entries, index, visited } = state;
+  const width = Math.ceil((hashRange / Math.max(index.capacities[slot] ?? 0, 1)) * visitedAtOnce);
+  const until = Math.min(from + width, hashRange);
+  const refs = slots.refsBetween(index, slot, { from, until });
+  // The processor waits for the memory of all of them at once.
+  let seen = 0;
+  for (const ref of refs) seen ^= layout.glance(entries, ref);
+  state.foreseen = seen;
+  for (const ref of refs) {
+    layout.tellRange(entries, ref, visited);
+    visit(visited);
   }
-  return keys;
+  return until < hashRange && (index.counts[slot] ?? 0) > 0 ? until : null;
 };

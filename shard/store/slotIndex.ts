@@ -96,6 +96,35 @@ export const locate = (index: SlotIndex, spot: Spot): void => {
   spot.at = at;
 };
 
+/** Unsigned hashes from `from` to before `until`. */
+export type HashRange = { readonly from: number; readonly until: number };
+
+/** The reference of every pair of a slot whose hash lies in the range. */
+export const refsBetween = (
+  index: SlotIndex,
+  slot: number,
+  { from, until }: HashRange,
+): readonly number[] => {
+  const refs: number[] = [];
+  const capacity = index.capacities[slot] ?? 0;
+  const table = index.tables[slot] ?? 0;
+  const words = wordsOf(index, table);
+  const first = firstPair(index, table);
+  const start = homeOf(from, capacity);
+  const end = homeOf(until - 1, capacity);
+  let position = start;
+  for (let passed = 0; passed < capacity; passed++) {
+    const word = first + position * 2;
+    const ref = words[word + 1] ?? 0;
+    // Pairs stand at their home or behind it with no gap between.
+    if (ref === 0 && start + passed >= end) return refs;
+    const hash = (words[word] ?? 0) >>> 0;
+    if (ref !== 0 && hash >= from && hash < until) refs.push(ref);
+    if (++position === capacity) position = 0;
+  }
+  return refs;
+};
+
 /** Takes a pair out; those that stand behind it for want of room move up, so that no mark is left. */
 export const takeOut = (index: SlotIndex, { slot, at }: Spot): void => {
   const { tables, capacities, counts } = index;

@@ -69,6 +69,16 @@ export type Store = {
   readonly slotBytes: (slot: Slot) => number;
   /** As `walk`, of one slot. */
   readonly walkSlot: (slot: Slot) => Iterator<Entry>;
+  /**
+   * Tells some tens of a slot's entries, each as it is now: those whose hashes come next, from `hash` on (0: the first). Answers
+   * the hash to go on from, null where there are no more. Whatever is written between two calls, a key that is there at both
+   * ends is told. `entry` means nothing after the call.
+   */
+  readonly visitSlot: (
+    slot: Slot,
+    hash: number,
+    visit: (entry: Readonly<EntryRange>) => void,
+  ) => number | null;
   /** Deletes all keys of a slot. */
   readonly dropSlot: (slot: Slot) => void;
 

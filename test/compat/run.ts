@@ -4,27 +4,18 @@
  * redis-server redis-tools`). `run.ts [sequences] [seed]`.
  */
 import { spawn, type ChildProcess } from "node:child_process";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { valueBytesMax } from "../../core/limits.ts";
 import { shardOwnedBy, startTestInfo } from "../support/shardInfo.ts";
 import { addressOf } from "../support/shardPair.ts";
 import { startShardProcess } from "../support/shardProcess.ts";
 import { until } from "../support/shardUntil.ts";
+import { freePort } from "../support/net.ts";
 import { randomFrom } from "../support/random.ts";
 import { fillCommands, randomCommand } from "./generate.ts";
 import { respClient, type RespClient } from "../support/respClient.ts";
 import { compareTools } from "./tools.ts";
 
 const commandsPerSequence = 200;
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-};
 
 const startRedis = async (): Promise<{ readonly port: number; readonly child: ChildProcess }> => {
   const port = await freePort();

@@ -2,7 +2,7 @@ import test from "ava";
 import fc from "fast-check";
 import { decodeSequence, encode } from "../../core/cbor.ts";
 import { EdisError } from "../../core/errors.ts";
-import { version } from "../../core/ids.ts";
+import { slotCount, version } from "../../core/ids.ts";
 import { decodeStreamed } from "../../core/record.ts";
 import { createRecordCursor, skipRecords } from "../../core/recordCursor.ts";
 import { mutated } from "../support/mutate.ts";
@@ -16,6 +16,8 @@ type Item = {
   readonly key: string;
   readonly value: string;
   readonly expiresAtMs: number;
+  /** The version of the map, or the slot. */
+  readonly argument: number;
   readonly bytes: number;
 };
 
@@ -31,6 +33,7 @@ const walked = (bytes: Uint8Array): Item[] => {
       key: hex(bytes.subarray(cursor.keyStart, cursor.keyEnd)),
       value: hex(bytes.subarray(cursor.valueStart, cursor.valueEnd)),
       expiresAtMs: cursor.expiresAtMs,
+      argument: cursor.opcode === 4 ? cursor.mapVersion : cursor.opcode === 5 ? cursor.slot : 0,
       bytes: cursor.end - cursor.start,
     });
   }
@@ -43,20 +46,23 @@ const expected = (bytes: Uint8Array): Item[] =>
     ({ value: fields, bytes: size }) => {
       if (!Array.isArray(fields)) throw refused();
       const [opcode, ...rest] = fields as unknown[];
-      const none = { key: "", value: "", expiresAtMs: 0, bytes: size };
+      const none = { key: "", value: "", expiresAtMs: 0, argument: 0, bytes: size };
       if (opcode === 0 && rest.length === 3)
         return {
           ...{ opcode, place: [0, 0], key: key(rest[0]), value: value(rest[1]) },
-          ...{ expiresAtMs: count(rest[2]), bytes: size },
+          ...{ expiresAtMs: count(rest[2]), argument: 0, bytes: size },
         };
       const place = [below(rest[0]), below(rest[1])] as const;
       if (opcode === 1 && rest.length === 5)
         return {
           ...{ opcode, place, key: key(rest[2]), value: value(rest[3]), expiresAtMs: count(rest[4]) },
-          bytes: size,
+          ...{ argument: 0, bytes: size },
         };
       if (opcode === 2 && rest.length === 3) return { opcode, place, ...none, key: key(rest[2]) };
       if (opcode === 3 && rest.length === 2) return { opcode, place, ...none };
+      if (opcode === 4 && rest.length === 3) return { opcode, place, ...none, argument: below(rest[2]) };
+      if (opcode === 5 && rest.length === 3 && count(rest[2]) < slotCount)
+        return { opcode, place, ...none, argument: count(rest[2]) };
       throw refused();
     },
   );
@@ -95,16 +101,21 @@ const number = fc.oneof(
   fc.constantFrom(-1, 0.5, 2 ** 53, -0, NaN, Infinity, 2 ** 60),
 );
 const small = fc.oneof(fc.nat(300), fc.integer({ min: 0, max: 2 ** 53 - 2 }));
+const anySlot = fc.nat(slotCount - 1);
 const blob = fc.uint8Array({ minLength: 1, maxLength: 300 });
-const item = (n: fc.Arbitrary<number>): fc.Arbitrary<unknown[]> =>
+const item = (n: fc.Arbitrary<number>, slotOr: fc.Arbitrary<number>): fc.Arbitrary<unknown[]> =>
   fc.oneof(
     fc.tuple(fc.constant(0), blob, blob, n),
     fc.tuple(fc.constant(1), n, n, blob, blob, n),
     fc.tuple(fc.constant(2), n, n, blob),
     fc.tuple(fc.constant(3), n, n),
+    fc.tuple(fc.constant(4), n, n, n),
+    fc.tuple(fc.constant(5), n, n, slotOr),
   );
 const sequence = (n: fc.Arbitrary<number>): fc.Arbitrary<Uint8Array> =>
-  fc.array(item(n), { maxLength: 6 }).map((items) => Buffer.concat(items.map(encode)));
+  fc
+    .array(item(n, n === small ? anySlot : fc.oneof(n, anySlot, fc.constant(slotCount))), { maxLength: 6 })
+    .map((items) => Buffer.concat(items.map(encode)));
 
 test("a cursor reads what cbor-x reads", (t) => {
   fc.assert(

@@ -9,22 +9,59 @@ const line = v.object({
   writeFailures: v.number(),
   readFailures: v.number(),
   wrongReads: v.number(),
-  gaps: v.object({ write: v.number(), read: v.number() }),
+  staleReads: v.number(),
+  backwardReads: v.number(),
+  /** Of each lane: its slot, and the longest time without an acknowledged write since the line before. Milliseconds. */
+  gaps: v.array(v.tuple([v.number(), v.number()])),
   failures: v.array(v.object({ atMs: v.number(), what: v.string(), code: v.string(), message: v.string() })),
 });
 export type LoadLine = v.InferOutput<typeof line>;
-const verdict = v.object({ verified: v.number(), lost: v.array(v.string()) });
+const verdict = v.object({
+  verified: v.number(),
+  lost: v.array(v.string()),
+  lanes: v.optional(
+    v.array(
+      v.object({ slot: v.number(), writes: v.number(), gapMsMax: v.number(), availability: v.number() }),
+    ),
+    [],
+  ),
+});
+export type Verdict = v.InferOutput<typeof verdict>;
+
+/** What went on while something was done. */
+export type Meanwhile = {
+  readonly writes: number;
+  readonly reads: number;
+  /** The longest time in which some lane had no write acknowledged. Milliseconds. */
+  readonly gapMs: number;
+  readonly writeFailures: number;
+  readonly readFailures: number;
+  /** Some of what failed, in words; empty where nothing did. */
+  readonly failures: string;
+};
 
 /** The load generator (load.ts) in a pod of the image under test, in the namespace of the cluster. */
 export type LoadPod = {
   readonly start: () => Promise<void>;
-  /** Does something under load; rejects where a read or a write failed meanwhile. Says how many went through. */
+  /** Does something under load; rejects where a read or a write failed meanwhile. Says how many went through, and the longest gap. */
   readonly during: (what: () => Promise<string>) => Promise<string>;
+  /** The same, in figures; operations may fail, but none may be wrong. */
+  readonly measured: (what: () => Promise<void>) => Promise<Meanwhile>;
   /** Stops the load and rejects where an acknowledged write is not there. */
   readonly verify: () => Promise<string>;
+  /** Stops the load; says what became of it. */
+  readonly end: () => Promise<Verdict & { readonly last: LoadLine }>;
 };
 
-export const loadPod = (namespace: string, image: string, info: string): LoadPod => {
+export type LoadOptions = {
+  readonly namespace: string;
+  readonly image: string;
+  /** Name of the cluster that is loaded. */
+  readonly cluster: string;
+  readonly environment?: Readonly<Record<string, string>>;
+};
+
+export const loadPod = ({ namespace, image, cluster, environment = {} }: LoadOptions): LoadPod => {
   const in_ = ["-n", namespace];
   const lines = async (): Promise<unknown[]> =>
     (await kubectl(...in_, "logs", "load", "--tail=400"))
@@ -50,52 +87,79 @@ export const loadPod = (namespace: string, image: string, info: string): LoadPod
     });
     return last();
   };
+  const measured = async (what: () => Promise<void>): Promise<Meanwhile> => {
+    const before = await fresh();
+    await what();
+    await sleep(1_000);
+    const after = await fresh();
+    const between = (await all()).filter(({ atMs }) => atMs > before.atMs && atMs <= after.atMs);
+    expectTrue(after);
+    expect(after.writes > before.writes && after.reads > before.reads, "reads or writes stood still");
+    const recent = after.failures.filter(({ atMs }) => atMs >= before.atMs - 1_000);
+    return {
+      writes: after.writes - before.writes,
+      reads: after.reads - before.reads,
+      gapMs: Math.max(0, ...between.flatMap(({ gaps }) => gaps.map(([, ms]) => ms))),
+      writeFailures: after.writeFailures - before.writeFailures,
+      readFailures: after.readFailures - before.readFailures,
+      failures: recent.length === 0 ? "" : JSON.stringify(recent.slice(0, 3)),
+    };
+  };
+  const end = async (): Promise<Verdict & { readonly last: LoadLine }> => {
+    const before = await last();
+    await kubectl(...in_, "exec", "load", "--", "sh", "-c", "kill -USR2 1");
+    const found: Verdict[] = [];
+    await until("the load's verdict", 60_000, async () => {
+      for (const value of await lines()) {
+        const parsed = v.safeParse(verdict, value);
+        if (parsed.success) found.push(parsed.output);
+      }
+      return found.length > 0 ? undefined : "none yet";
+    });
+    const [said] = found;
+    if (said === undefined) throw new Error("the load gave no verdict");
+    return { ...said, last: before };
+  };
 
   return {
     start: async () => {
-      const environment = { LOAD_INFO: info, LOAD_CLUSTER: `${namespace}/demo` };
-      await startProgram({ namespace, image, name: "load", environment });
+      const settings = {
+        LOAD_INFO: `ws://${cluster}.${namespace}:7379`,
+        LOAD_CLUSTER: `${namespace}/${cluster}`,
+      };
+      await startProgram({ namespace, image, name: "load", environment: { ...settings, ...environment } });
       await until("the load runs", 60_000, async () => {
         const { writes, reads } = await last();
         return writes > 100 && reads > 100 ? undefined : `${writes} writes, ${reads} reads so far`;
       });
     },
+    measured,
     during: async (what) => {
-      const before = await fresh();
-      const said = await what();
-      await sleep(1_000);
-      const after = await fresh();
-      const between = (await all()).filter(({ atMs }) => atMs > before.atMs && atMs <= after.atMs);
-      const writeFailures = after.writeFailures - before.writeFailures;
-      const readFailures = after.readFailures - before.readFailures;
-      const recent = after.failures.filter(({ atMs }) => atMs >= before.atMs - 1_000);
+      let said = "";
+      const { writes, reads, gapMs, ...failed } = await measured(async () => {
+        said = await what();
+      });
+      const { writeFailures, readFailures, failures } = failed;
       expect(
         writeFailures === 0 && readFailures === 0,
-        `${writeFailures} writes and ${readFailures} reads failed: ${JSON.stringify(recent.slice(0, 3))}`,
+        `${writeFailures} writes and ${readFailures} reads failed: ${failures}`,
       );
-      expect(after.wrongReads === 0, `${after.wrongReads} reads showed what nobody wrote`);
-      expect(after.writes > before.writes && after.reads > before.reads, "reads or writes stood still");
-      const write = Math.max(...between.map(({ gaps }) => gaps.write));
-      const read = Math.max(...between.map(({ gaps }) => gaps.read));
-      const done = `${after.writes - before.writes} writes, ${after.reads - before.reads} reads, none failed; longest ${write} and ${read} ms`;
+      const done = `${writes} writes, ${reads} reads, none failed; longest gap ${gapMs} ms`;
       return said === "" ? done : `${said}; ${done}`;
     },
+    end,
     verify: async () => {
-      await kubectl(...in_, "exec", "load", "--", "sh", "-c", "kill -USR2 1");
-      let text = "";
-      await until("the load's verdict", 30_000, async () => {
-        for (const value of await lines()) {
-          const parsed = v.safeParse(verdict, value);
-          if (!parsed.success) continue;
-          const { verified, lost } = parsed.output;
-          expect(verified > 0, `nothing was verified: ${lost.join("; ")}`);
-          text = lost.length === 0 ? `${verified} keys` : `LOST ${lost.join("; ")}`;
-          return undefined;
-        }
-        return "none yet";
-      });
-      expect(!text.startsWith("LOST"), text);
-      return text;
+      const { verified, lost } = await end();
+      expect(verified > 0, `nothing was verified: ${lost.join("; ")}`);
+      expect(lost.length === 0, `LOST ${lost.join("; ")}`);
+      return `${verified} keys`;
     },
   };
+};
+
+/** No read was wrong. */
+const expectTrue = ({ wrongReads, staleReads, backwardReads }: LoadLine): void => {
+  expect(wrongReads === 0, `${wrongReads} reads showed what nobody wrote`);
+  expect(staleReads === 0, `${staleReads} linearizable reads were stale`);
+  expect(backwardReads === 0, `${backwardReads} session reads went back`);
 };

@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from "ava";
 import { systemClock } from "../../core/clock.ts";
 import { term } from "../../core/ids.ts";
+import { systemNetwork } from "../../net/network.ts";
 import { startInfo } from "../../operator/info/info.ts";
 import { startController } from "../../operator/controller.ts";
 import type { Ownership, Workload } from "../../operator/plan/model.ts";
@@ -40,7 +41,11 @@ const startWorld = async (t: ExecutionContext, fail: (call: string) => void = ()
     },
     cluster: (key) =>
       state.cluster !== undefined && keyOf(state.cluster) === key ? state.cluster : undefined,
-    observe: () => Promise.resolve({ pods: [], workload: state.workload }),
+    observe: () => Promise.resolve({ pods: [], workload: state.workload, ended: new Set(), outdated: null }),
+    restart: async (_, { name }) => {
+      called(`restart ${name}`);
+      return Promise.resolve();
+    },
     apply: async (_, workload) => {
       called(`apply ${workload.writers} ${workload.readers}`);
       state.workload = workload;
@@ -69,7 +74,14 @@ const startWorld = async (t: ExecutionContext, fail: (call: string) => void = ()
   };
   const info = await startInfo({
     self: { pod: "operator-0", incarnation: "o1" },
-    ...{ host: "127.0.0.1", infoPort: 0, httpPort: 0, clock: systemClock, logger: silent },
+    ...{
+      host: "127.0.0.1",
+      infoPort: 0,
+      httpPort: 0,
+      network: systemNetwork,
+      clock: systemClock,
+      logger: silent,
+    },
   });
   info.lead(term(1));
   const ending = new AbortController();

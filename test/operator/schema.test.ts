@@ -51,6 +51,13 @@ test("memory.max is a quantity of at least 16Mi", (t) => {
     ]);
 });
 
+test("with acks: inSync every shard has at least minInSync readers", (t) => {
+  const durability = { acks: "inSync", minInSync: 2 };
+  t.deepEqual(broken(object({ durability, readers: 6 })), []);
+  t.deepEqual(broken(object({ durability, readers: 5 })), ["spec: with durability.acks: inSync, readers mu"]);
+  t.deepEqual(broken(object({ durability: { acks: "owner", minInSync: 2 }, readers: 0 })), []);
+});
+
 test("rebalance.bytesPerSecondMax is a quantity of at least 64Ki", (t) => {
   for (const bytesPerSecondMax of ["64Ki", "50Mi", "1M"])
     t.deepEqual(broken(object({ rebalance: { bytesPerSecondMax } })), [], bytesPerSecondMax);

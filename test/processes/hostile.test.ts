@@ -1,13 +1,12 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { connect } from "../../client/index.ts";
 import { attack, type Attack, type Outcome } from "../support/hostile.ts";
 import { attackResp } from "../support/hostileResp.ts";
-import { until } from "../support/net.ts";
+import { freePort, until } from "../support/net.ts";
 
 // How many frames or commands each of nine doors gets. EDIS_HOSTILE_FRAMES=115000 is the long run, a million in all; its figures stand in docs/guarantees.md.
 const frames = Number(process.env["EDIS_HOSTILE_FRAMES"] ?? "1000");
@@ -180,15 +179,3 @@ const localCluster = async (t: ExecutionContext): Promise<Local> => {
   );
   return { infoPort, httpPort, token: await readFile(join(state, "default", "demo", "token")) };
 };
-
-const freePort = async (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => {
-        resolve(port);
-      });
-    });
-  });

@@ -17,7 +17,7 @@ const read = (change: Environment, content: Uint8Array = token) =>
 
 test("a config holds what the environment says, and defaults for the rest", (t) => {
   t.deepEqual(read({}), {
-    ...{ home: "writer", pod: "demo-write-0", clusterId: "uid", cluster: "default/demo" },
+    ...{ home: "writer", pod: "demo-write-0", podUid: "", clusterId: "uid", cluster: "default/demo" },
     info: ["ws://info-0:7378", "wss://info-1:7378"],
     token,
     ...{ host: "0.0.0.0", advertiseHost: "10.0.0.1" },

@@ -1,7 +1,7 @@
 import test from "ava";
 import { epoch, revision, shardId, slot, term } from "../../core/ids.ts";
 import { indexTopology, type Member, type Shard } from "../../core/topology.ts";
-import { dutyOf } from "../../shard/duty.ts";
+import { dutyOf, floorOf } from "../../shard/duty.ts";
 import { usualSettings } from "../../core/settings.ts";
 import { shardFields, topologyFields } from "../support/fields.ts";
 
@@ -26,27 +26,41 @@ const w0 = member("w0");
 const r0 = member("r0", { home: "reader", shard: shardId(0) });
 
 test("the process that is named owner owns; another start of its pod does not", (t) => {
-  t.deepEqual(duty([w0, r0], owned, w0), { kind: "own", shard: shardId(0), epoch: epoch(3) });
-  t.deepEqual(duty([w0, r0], owned, { pod: "w0", incarnation: "2" }), { kind: "nothing" });
+  t.deepEqual(duty([w0, r0], owned, w0), { kind: "own", shard: owned });
+  t.deepEqual(duty([w0, r0], owned, { pod: "w0", incarnation: "2" }), { kind: "nothing", shard: null });
+});
+
+test("any pod may own, and a writer follows whoever owns the shard of its home", (t) => {
+  const ownedByReader: Shard = { ...owned, owner: { pod: "r0", incarnation: "1" } };
+  t.deepEqual(duty([w0, r0], ownedByReader, r0), { kind: "own", shard: ownedByReader });
+  const home = member("w0", { shard: shardId(0) });
+  t.deepEqual(duty([home, r0], ownedByReader, home), { kind: "follow", shard: ownedByReader, source: r0 });
+});
+
+test("a writer whose earlier process owns its shard, or that is to be the first one, waits until it is named", (t) => {
+  const again = member("w0", { incarnation: "2", shard: shardId(0) });
+  t.deepEqual(duty([again, r0], owned, again), { kind: "nothing", shard: owned });
+  const nobodys: Shard = { ...owned, owner: null };
+  t.deepEqual(duty([again, r0], nobodys, again), { kind: "nothing", shard: nobodys });
 });
 
 test("a reader follows the owner of its shard, and waits while that is not there", (t) => {
-  t.deepEqual(duty([w0, r0], owned, r0), { kind: "follow", shard: shardId(0), source: w0 });
+  t.deepEqual(duty([w0, r0], owned, r0), { kind: "follow", shard: owned, source: w0 });
   const replaced = member("w0", { incarnation: "2" });
-  t.deepEqual(duty([replaced, r0], owned, r0), { kind: "follow", shard: shardId(0), source: null });
-  t.deepEqual(duty([w0, r0], owned, { pod: "r0", incarnation: "0" }), { kind: "nothing" });
+  t.deepEqual(duty([replaced, r0], owned, r0), { kind: "follow", shard: owned, source: null });
+  t.deepEqual(duty([w0, r0], owned, { pod: "r0", incarnation: "0" }), { kind: "nothing", shard: null });
 });
 
-test("a process that is being restored follows the named reader", (t) => {
-  const target = { pod: "w0", incarnation: "2" };
-  const restoring: Shard = { ...owned, phase: { kind: "restoring", target, from: "r0" } };
-  const members = [member("w0", { incarnation: "2" }), r0];
-  t.deepEqual(duty(members, restoring, target), { kind: "follow", shard: shardId(0), source: r0 });
-  t.deepEqual(duty(members, restoring, r0), { kind: "follow", shard: shardId(0), source: null });
+test("while an epoch is fenced off its owner does nothing, nobody follows it, and nothing below the next one is obeyed", (t) => {
+  const fenced: Shard = { ...owned, phase: { kind: "fencing", epoch: epoch(4) } };
+  t.deepEqual(duty([w0, r0], fenced, w0), { kind: "nothing", shard: fenced });
+  t.deepEqual(duty([w0, r0], fenced, r0), { kind: "follow", shard: fenced, source: null });
+  t.deepEqual(floorOf(fenced), { epoch: epoch(4), isFencing: true });
+  t.deepEqual(floorOf(owned), { epoch: epoch(3), isFencing: false });
 });
 
 test("a writer without a shard, and a reader of a shard that is not there, have nothing to do", (t) => {
-  t.deepEqual(duty([member("w1")], owned, { pod: "w1", incarnation: "1" }), { kind: "nothing" });
+  t.deepEqual(duty([member("w1")], owned, { pod: "w1", incarnation: "1" }), { kind: "nothing", shard: null });
   const lost = member("r1", { home: "reader", shard: shardId(7) });
-  t.deepEqual(duty([lost], owned, lost), { kind: "nothing" });
+  t.deepEqual(duty([lost], owned, lost), { kind: "nothing", shard: null });
 });

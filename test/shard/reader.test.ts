@@ -1,5 +1,5 @@
 import test from "ava";
-import { epoch, shardId, version } from "../../core/ids.ts";
+import { epoch, mapVersion, shardId, version } from "../../core/ids.ts";
 import { sessionWaitMsMax, waitingReadsMax } from "../../core/limits.ts";
 import { encodeEntry, encodeEpoch, encodeRecord } from "../../core/record.ts";
 import type { Request } from "../../core/request.ts";
@@ -36,6 +36,7 @@ const copying = {
   bytes: 30,
   keys: 2,
   history,
+  mapVersion: mapVersion(1),
 } as const;
 const tell = (reader: Reader<string>, message: ToReader, now = at(0)) =>
   step(reader, { kind: "message", message, now });

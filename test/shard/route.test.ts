@@ -6,8 +6,15 @@ import { route, type Standing } from "../../shard/route.ts";
 import { get, increment, remove, session, set } from "../support/shardClient.ts";
 
 const all = new Uint8Array(slotCount).fill(1);
-const owner: Standing = { kind: "owner", shard: shardId(2), epoch: epoch(5), slots: all };
-const reader: Standing = { kind: "reader", shard: shardId(2), complete: true, slots: all };
+const owner = { kind: "owner", shard: shardId(2), epoch: epoch(5), slots: all, hasLease: true } as const;
+const reader = {
+  kind: "reader",
+  shard: shardId(2),
+  complete: true,
+  hasMap: true,
+  slots: all,
+  isNext: false,
+} as const;
 const asked = { shard: shardId(2), epoch: epoch(5) };
 const eventual = get("a");
 const linearizable = get("a", { kind: "linearizable" });
@@ -53,6 +60,18 @@ test("another shard, or a key of another shard's slot, is answered by nobody her
 });
 
 test("a process that serves nothing says whether it has been told so", (t) => {
-  t.deepEqual(codes({ kind: "nothing", informed: false }, asked, [eventual]), ["no-topology"]);
-  t.deepEqual(codes({ kind: "nothing", informed: true }, asked, [eventual]), ["not-owner"]);
+  t.deepEqual(codes({ kind: "nothing", informed: false, isNext: false }, asked, [eventual]), ["no-topology"]);
+  t.deepEqual(codes({ kind: "nothing", informed: true, isNext: false }, asked, [eventual]), ["not-owner"]);
+});
+
+test("an owner without a lease answers only what bears an old answer", (t) => {
+  const standing = { ...owner, hasLease: false };
+  t.deepEqual(codes(standing, asked, [linearizable, ...writes]), Array(4).fill("no-lease"));
+  t.deepEqual(codes(standing, asked, [eventual, sessionRead]), ["serve", "serve"]);
+});
+
+test("whoever is named owner, and is not yet, lets wait what needs the owner", (t) => {
+  const next = { ...reader, isNext: true };
+  t.deepEqual(codes(next, asked, [eventual, linearizable]), ["serve", "try-again"]);
+  t.deepEqual(codes({ kind: "nothing", informed: true, isNext: true }, asked, [linearizable]), ["try-again"]);
 });

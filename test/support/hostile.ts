@@ -59,7 +59,7 @@ export const seeds: readonly Uint8Array[] = [
   encodeMessage({ kind: "watch" }),
   encodeMessage({ kind: "ask" }),
   encodeMessage({ kind: "resync", ...place }),
-  encodeMessage({ kind: "ack", epoch: epoch(1), version: version(9), bytes: 7, grant: 3 }),
+  encodeMessage({ kind: "ack", epoch: epoch(1), version: version(9), bytes: 7, grant: 3, leaseMs: 2_000 }),
   encodeMessage({
     kind: "register",
     home: "reader",

@@ -165,10 +165,13 @@ const create = (medium: Medium): MemoryDisk => {
         new Map([...found].map(([path, content]) => [path, survivor(content, random)])),
       );
     },
-    list: async (folder) =>
-      [...names.keys()]
-        .filter((path) => folderOf(path) === folder)
-        .map((path) => path.slice(folder.length + 1)),
+    list: async (folder) => [
+      ...new Set(
+        [...names.keys()]
+          .filter((path) => path.startsWith(`${folder}/`))
+          .map((path) => path.slice(folder.length + 1).split("/")[0] ?? ""),
+      ),
+    ],
     makeFolder: async (folder) => {
       step("makeFolder", folder);
     },
@@ -195,6 +198,14 @@ const create = (medium: Medium): MemoryDisk => {
       if (!names.has(path)) throw notFound(path);
       change(folderOf(path), path);
       names.delete(path);
+    },
+    removeFolder: async (folder) => {
+      step("remove", folder);
+      for (const path of [...names.keys()]) {
+        if (!path.startsWith(`${folder}/`)) continue;
+        change(folderOf(path), path);
+        names.delete(path);
+      }
     },
     syncFolder: async (folder) => {
       step("syncFolder", folder);

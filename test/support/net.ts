@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { systemClock } from "../../core/clock.ts";
 import type { Logger } from "../../core/logger.ts";
 
@@ -20,4 +22,13 @@ export const until = async (
     if (systemClock.nowMs() > deadline) throw new Error(`Not within ${withinMs} ms: ${what}`);
     await systemClock.sleep(5);
   }
+};
+
+/** A port that was free a moment ago, for a process that is told which one to take. */
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
 };

@@ -119,12 +119,14 @@ const heldOf = (serving: Report["serving"], at: number): Report["held"] => {
 
 export const podOf = (name: string, node = "", zone = ""): Pod => ({
   name,
+  uid: `uid of ${name}`,
   home: name.includes("-write-") ? "writer" : "reader",
   ordinal: ordinalOf(name),
   node,
   zone,
   deleting: false,
   problem: null,
+  deadBeforeMs: 0,
 });
 
 export const observedOf = (cluster: ShardCluster, seen: Partial<Observed> = {}): Observed => ({
@@ -133,6 +135,8 @@ export const observedOf = (cluster: ShardCluster, seen: Partial<Observed> = {}):
   pods: [],
   sessions: [],
   workload: null,
+  ended: new Set(),
+  outdated: null,
   leadingMs: 60_000,
   ledger: ledgerFields,
   ...seen,

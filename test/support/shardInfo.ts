@@ -1,5 +1,5 @@
 import { EdisError } from "../../core/errors.ts";
-import { epoch, revision, shardId, slot, term } from "../../core/ids.ts";
+import { epoch, mapVersion, revision, shardId, slot, term } from "../../core/ids.ts";
 import { systemClock } from "../../core/clock.ts";
 import { createLogger } from "../../core/logger.ts";
 import {
@@ -9,7 +9,7 @@ import {
   type Register,
   type Report,
 } from "../../core/message.ts";
-import type { Member, PodRef, Shard, Topology } from "../../core/topology.ts";
+import type { Member, Move, PodRef, Shard, Topology } from "../../core/topology.ts";
 import type { Connection } from "../../net/connection.ts";
 import { listen } from "../../net/listen.ts";
 import { shardFields, topologyFields } from "./fields.ts";
@@ -31,6 +31,8 @@ export type TestInfo = {
   readonly topology: () => Topology;
   /** Publishes a newer topology made of these shards; members are whoever is registered, home readers at shard 0. */
   readonly publish: (shards: readonly Shard[], assignments?: Readonly<Record<string, number>>) => void;
+  /** The same with these moves under way; without them all that were have ended. */
+  readonly publishMoves: (shards: readonly Shard[], moves: readonly Move[]) => void;
   /** Publishes a newer topology with these settings changed. */
   readonly tell: (to: Partial<Settings>) => void;
   /** From the next topology on readers find this pod's replication port here. */
@@ -69,6 +71,7 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
   let isPublished = false;
   let shards: readonly Shard[] = [];
   let settings: Settings = usualSettings;
+  let moves: readonly Move[] = [];
   let assignments: Readonly<Record<string, number>> = {};
   const replicationPorts = new Map<string, number>();
 
@@ -92,8 +95,10 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
   const topology = (): Topology => ({
     ...{ clusterId: testCluster.clusterId, cluster: testCluster.cluster },
     ...{ term: term(1), revision: revision(count), ...topologyFields, lagMsMax: 1_000 },
+    mapVersion: mapVersion(Math.max(1, ...shards.map((shard) => shard.mapVersion))),
     settings,
     shards,
+    moves,
     members: members(),
   });
 
@@ -159,7 +164,14 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
     topology,
     publish: (to, toAssignments = assignments) => {
       shards = to;
+      moves = [];
       assignments = toAssignments;
+      isPublished = true;
+      broadcast();
+    },
+    publishMoves: (to, toMoves) => {
+      shards = to;
+      moves = toMoves;
       isPublished = true;
       broadcast();
     },

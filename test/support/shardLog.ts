@@ -1,6 +1,7 @@
-import { encodeEpoch, encodeRecord, type Operation } from "../../core/record.ts";
+import { encodeDrop, encodeEpoch, encodeMap, encodeRecord, type Operation } from "../../core/record.ts";
 import { systemClock } from "../../core/clock.ts";
-import { epoch, shardId, version, type Version } from "../../core/ids.ts";
+import { epoch, mapVersion, shardId, version, type Version } from "../../core/ids.ts";
+import { slotOf } from "../../core/slot.ts";
 import { emptyHolding, type Holding } from "../../shard/holding.ts";
 import { historyWith } from "../../shard/replication/history.ts";
 import type { Disk } from "../../shard/log/disk.ts";
@@ -37,6 +38,10 @@ export type Rig = {
   /** Applies and appends operations as one batch. */
   readonly write: (...operations: readonly Operation[]) => void;
   readonly beginEpoch: (epoch: number) => void;
+  /** Records the next version of the slot map. */
+  readonly enterMap: () => void;
+  /** Deletes all keys of the slot that this key is in. */
+  readonly drop: (key: string) => void;
 };
 
 export type RigOptions = {
@@ -73,6 +78,11 @@ export const openRig = async (options: RigOptions): Promise<Rig> => {
     holding.bytes += bytes.length;
     log.append({ bytes, first, last: holding.version });
   };
+  const appendNext = (record: (at: Version) => Uint8Array): void => {
+    if (holding.epoch === 0) rig.beginEpoch(1);
+    holding.version = version(holding.version + 1);
+    append([record(holding.version)], holding.version);
+  };
   const rig: Rig = {
     ...{ log, holding, told, mode },
     write: (...operations) => {
@@ -94,6 +104,16 @@ export const openRig = async (options: RigOptions): Promise<Rig> => {
       holding.version = version(holding.version + 1);
       append([encodeEpoch(holding.epoch, holding.version)], holding.version);
     },
+    enterMap: () => {
+      const map = mapVersion(holding.mapVersion + 1);
+      appendNext((at) => encodeMap(holding.epoch, at, map));
+      holding.mapVersion = map;
+    },
+    drop: (key) => {
+      const slot = slotOf(Buffer.from(key));
+      appendNext((at) => encodeDrop(holding.epoch, at, slot));
+      holding.store.dropSlot(slot);
+    },
   };
   return rig;
 };
@@ -104,8 +124,16 @@ export const set = (key: string, value: string, expiresAtMs: number | null = nul
 export const del = (key: string): Operation => ({ kind: "delete", key: Buffer.from(key) });
 
 /** Everything a holding has, as one value to compare. */
-export const contentsOf = ({ store, version, epoch, bytes, history, complete }: Holding): unknown => ({
-  ...{ version, epoch, bytes, history, complete },
+export const contentsOf = ({
+  store,
+  version,
+  epoch,
+  bytes,
+  history,
+  mapVersion,
+  complete,
+}: Holding): unknown => ({
+  ...{ version, epoch, bytes, history, mapVersion, complete },
   keys: entriesOf(store),
 });
 

@@ -1,5 +1,6 @@
 import type { Report } from "../../../core/message.ts";
 import { connectionsMax } from "../../../core/limits.ts";
+import { shownKeys } from "../../holding.ts";
 import type { Call } from "./command.ts";
 import { memoryFigures } from "./memoryFigures.ts";
 import { nodeId } from "./nodes.ts";
@@ -28,6 +29,7 @@ type Section = Readonly<Record<string, string | number>>;
 const sections = (call: Call): Readonly<Record<string, Section>> => {
   const { server, turn } = call;
   const { store } = turn.holding;
+  const keys = shownKeys(turn.holding);
   const report = server.report();
   return {
     Server: aboutServer(call),
@@ -48,7 +50,7 @@ const sections = (call: Call): Readonly<Record<string, Section>> => {
     Replication: replication(call, report),
     CPU: cpu(),
     Cluster: { cluster_enabled: 1 },
-    Keyspace: store.keys() === 0 ? {} : { db0: `keys=${store.keys()},expires=${store.expiring()}` },
+    Keyspace: keys === 0 ? {} : { db0: `keys=${keys},expires=${store.expiring()}` },
   };
 };
 

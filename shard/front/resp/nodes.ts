@@ -28,7 +28,7 @@ export const groupsOf = (index: TopologyIndex | undefined): readonly Group[] => 
   });
   return shards.map((shard) => {
     const owner = index.ownerOf(shard.id);
-    const readers = members.filter(({ home, shard: its }) => home === "reader" && its === shard.id);
+    const readers = members.filter((member) => member.shard === shard.id && member.pod !== shard.owner?.pod);
     return { shard, master: owner === undefined ? null : nodeOf(owner), replicas: readers.map(nodeOf) };
   });
 };

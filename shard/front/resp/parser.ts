@@ -25,6 +25,8 @@ export type Parser = {
    * there is room in the lists and nothing is odd. Reads none of them.
    */
   readonly foresee: (keys: FirstArguments) => void;
+  /** The command that was read last is the next one again. Nothing may have been called since `read` but `args`. */
+  readonly unread: () => void;
   /** Its arguments, as views. */
   readonly args: () => readonly Buffer[];
   /** Copies what is left, so that the chunk may be used again. */
@@ -56,6 +58,8 @@ type State = {
   buffer: Buffer;
   /** Where the command begins that is being read, or is next. */
   from: number;
+  /** Where the command began that was read last. */
+  last: number;
   /** The next byte to look at. */
   at: number;
   end: number;
@@ -89,7 +93,7 @@ const invalid = Number.MAX_SAFE_INTEGER;
 
 export const createParser = (): Parser => {
   const state: State = {
-    ...{ buffer: none, from: 0, at: 0, end: 0, missing: -1, bulk: -1, count: 0, own: false },
+    ...{ buffer: none, from: 0, last: 0, at: 0, end: 0, missing: -1, bulk: -1, count: 0, own: false },
     ...{ bytes: none, start: 0, offsets: new Int32Array(firstOffsets) },
   };
   return {
@@ -106,6 +110,10 @@ export const createParser = (): Parser => {
     },
     foresee: (keys) => {
       foresee(state, keys);
+    },
+    unread: () => {
+      state.from = state.last;
+      state.at = state.last;
     },
     args: () => argumentsOf(state),
     keep: () => {
@@ -200,6 +208,7 @@ const readCommand = (state: State): number => {
   state.missing = -1;
   state.bytes = state.buffer;
   state.start = state.from;
+  state.last = state.from;
   state.from = state.at;
   return state.count;
 };
@@ -307,6 +316,7 @@ const readInline = (state: State): number => {
   const words = splitWords(buffer.subarray(at, to));
   if (words === null) throw new ProtocolError("unbalanced quotes in request");
   state.at = found + 1;
+  state.last = state.from;
   state.from = state.at;
   state.bytes = Buffer.concat(words);
   state.start = 0;

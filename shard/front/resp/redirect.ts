@@ -1,14 +1,17 @@
 import { slot as slotOf, slotCount } from "../../../core/ids.ts";
 import type { TopologyIndex } from "../../../core/topology.ts";
-import type { SlotSet, Standing } from "../../route.ts";
+import { frozenSlot, type SlotSet, type Standing } from "../../route.ts";
 
 /** Decides whether this process serves a slot to a RESP client, or what Redis Cluster would say instead. */
 export type Place = {
   readonly standing: Standing;
   readonly index: TopologyIndex | undefined;
-  /** How far a reader is behind, asked only where it matters. */
+  /** How old at most what is held here is, asked only where it matters. */
   readonly lag: () => { readonly ms: number; readonly msMax: number };
 };
+
+/** A command that gets this may wait instead. */
+export const changingHands = "TRYAGAIN The slot is changing hands; try again in a moment";
 
 /** Null where it is served here. `isReadOnly`: the command reads and the client has said READONLY. */
 export const redirect = (place: Place, slot: number, isReadOnly: boolean): string | null => {
@@ -17,19 +20,29 @@ export const redirect = (place: Place, slot: number, isReadOnly: boolean): strin
     case "nothing":
       return moved(place, slot);
     case "owner":
-      return standing.slots[slot] === 1 ? null : moved(place, slot);
+      if (standing.slots[slot] === 0) return moved(place, slot);
+      if (isReadOnly) return tooOld(place) ? masterDown : null;
+      if (standing.slots[slot] === frozenSlot) return changingHands;
+      return standing.hasLease ? null : noLease;
     case "reader": {
-      if (!isReadOnly || standing.slots[slot] !== 1) return moved(place, slot);
+      // The owner has every slot as the topology says.
+      if (!isReadOnly || standing.slots[slot] === 0 || !standing.hasMap) return moved(place, slot);
       if (!standing.complete) return "LOADING Redis is loading the dataset in memory";
-      const { ms, msMax } = place.lag();
-      return ms > msMax
-        ? "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
-        : null;
+      return tooOld(place) ? masterDown : null;
     }
   }
 };
 
-/** What is served here without further questions; nothing of another slot. */
+/** What clients of Redis Cluster know as a passing state in which nobody serves: they try again. */
+const noLease = "CLUSTERDOWN The owner of the slot has no lease now: another may own it by now";
+const masterDown = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+
+const tooOld = ({ lag }: Place): boolean => {
+  const { ms, msMax } = lag();
+  return ms > msMax;
+};
+
+/** What is served here without further questions, where a slot's byte is 1; nothing of another slot. */
 export type Plain = { readonly slots: SlotSet; readonly reads: boolean; readonly writes: boolean };
 
 /** `isReadonly`: the client has said READONLY. */
@@ -38,9 +51,9 @@ export const plainOf = (standing: Standing, lag: Place["lag"], isReadonly: boole
     case "nothing":
       return nothingPlain;
     case "owner":
-      return { slots: standing.slots, reads: true, writes: true };
+      return standing.hasLease ? { slots: standing.slots, reads: true, writes: true } : nothingPlain;
     case "reader": {
-      if (!isReadonly || !standing.complete) return nothingPlain;
+      if (!isReadonly || !standing.complete || !standing.hasMap) return nothingPlain;
       const { ms, msMax } = lag();
       return { slots: standing.slots, reads: ms <= msMax, writes: false };
     }
@@ -55,8 +68,7 @@ const moved = ({ index, standing }: Place, slot: number): string => {
   const owner = shard === undefined ? undefined : index.ownerOf(shard.id);
   if (owner === undefined) return "CLUSTERDOWN Hash slot not served";
   // The topology names this very process, which does not own yet, or not any more: it will be settled in a moment.
-  if (standing.kind === "owner" && standing.shard === shard?.id)
-    return "TRYAGAIN The slot is changing hands; try again in a moment";
+  if (standing.kind === "owner" ? standing.shard === shard?.id : standing.isNext) return changingHands;
   const { host, resp } = owner.address;
   return `MOVED ${slot} ${host}:${resp}`;
 };

@@ -1,6 +1,7 @@
 import { keyBytesMax } from "../../../core/limits.ts";
 import { slotOf } from "../../../core/slot.ts";
 import { ReplyError, type Call, type Command } from "./command.ts";
+import { changingHands } from "./redirect.ts";
 
 export const crossSlot = (): ReplyError =>
   new ReplyError("CROSSSLOT Keys in request don't hash to the same slot");
@@ -22,6 +23,14 @@ export const slotOfKeys = ({ keys }: Command, args: readonly Buffer[]): number =
   return slot;
 };
 
+/** Thrown instead of carrying a command out, before anything was changed: its slot is changing hands, and it can be read again in a moment. */
+export class MustWait extends Error {
+  constructor() {
+    super("the slot is changing hands");
+    this.name = "MustWait";
+  }
+}
+
 /** Throws the error that says who serves the slot, or why nobody does, unless it is served here. */
 export const checkServed = (
   { server, session }: Pick<Call, "server" | "session">,
@@ -31,5 +40,9 @@ export const checkServed = (
   if (slot === -1) return;
   const isReadOnly = session.isReadonly && command.flags.includes("readonly");
   const refusal = server.redirection(slot, isReadOnly);
-  if (refusal !== null) throw new ReplyError(refusal);
+  if (refusal === null) return;
+  if (refusal === changingHands && session.mayWait) throw new MustWait();
+  // Only the first command of those that waited has waited for that long.
+  session.mayWait = true;
+  throw new ReplyError(refusal);
 };

@@ -1,4 +1,4 @@
-import { createServer, type AddressInfo, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Clock } from "../../../core/clock.ts";
 import {
   connectionsMax,
@@ -9,8 +9,10 @@ import {
 import type { Logger } from "../../../core/logger.ts";
 import type { Report } from "../../../core/message.ts";
 import type { PodRef, TopologyIndex } from "../../../core/topology.ts";
+import type { Network } from "../../../net/network.ts";
 import { createUnsent, type Unsent } from "../../../net/unsent.ts";
 import type { Counters } from "../../counters.ts";
+import type { Parked } from "../../parked.ts";
 import type { Roles } from "../../roles.ts";
 import type { Batch } from "../../writer.ts";
 import { createCalls, type Calls } from "./calls.ts";
@@ -40,6 +42,7 @@ export type RespOptions = {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
+  readonly network: Pick<Network, "listenTcp">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -48,6 +51,8 @@ export type RespOptions = {
   readonly roles: Roles;
   readonly topology: () => TopologyIndex | undefined;
   readonly report: () => Report;
+  /** Where commands wait whose slots are frozen. */
+  readonly parked: Parked;
   /** Of the process, whoever is served by it. */
   readonly processCounters: Counters;
 };
@@ -55,7 +60,16 @@ export type RespOptions = {
 /** What commands see of the process. */
 export type Server = Pick<
   RespOptions,
-  "clock" | "random" | "logger" | "self" | "clusterId" | "topology" | "report" | "roles" | "processCounters"
+  | "clock"
+  | "random"
+  | "logger"
+  | "self"
+  | "clusterId"
+  | "topology"
+  | "report"
+  | "roles"
+  | "processCounters"
+  | "parked"
 > & {
   readonly execute: (batch: Batch) => void;
   /** Null where this process serves the slot, for a client that has (not) said READONLY; else the error that says who does. */
@@ -107,20 +121,16 @@ export const listenResp = async (options: RespOptions): Promise<RespListener> =>
     plain: (isReadonly) => plainOf(roles.standing(), lag, isReadonly),
   };
   const receiver = createReceiver();
-  const listener = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
-    open(server, sessions, { socket, receiver });
+  const listener = await options.network.listenTcp({
+    ...{ host, port: options.port },
+    accepted: (socket) => {
+      open(server, sessions, { socket, receiver });
+    },
+    failed: (error) => {
+      logger.error({ error }, "RESP listener failed");
+    },
   });
-  await new Promise<void>((resolve, reject) => {
-    listener.once("error", reject);
-    listener.listen(options.port, host, () => {
-      listener.off("error", reject);
-      resolve();
-    });
-  });
-  listener.on("error", (error) => {
-    logger.error({ error }, "RESP listener failed");
-  });
-  port = (listener.address() as AddressInfo).port;
+  port = listener.port;
   const stopSweep = clock.every(sweepMs, () => {
     sweep(sessions, clock.nowMs());
     server.rates.sample(counters, clock.nowMs());
@@ -130,20 +140,14 @@ export const listenResp = async (options: RespOptions): Promise<RespListener> =>
     connections: () => sessions.size,
     commandLatency: server.latency.figures,
     counters,
-    stopAccepting: () => {
-      listener.close();
-    },
+    stopAccepting: listener.stopAccepting,
     end: () => {
       for (const session of sessions.values()) session.end();
     },
     close: async () => {
       stopSweep();
       for (const session of sessions.values()) session.cut();
-      await new Promise<void>((resolve) => {
-        listener.close(() => {
-          resolve();
-        });
-      });
+      await listener.close();
     },
   };
 };
@@ -167,14 +171,11 @@ const open = (
   });
 };
 
-/** Milliseconds that a reader is behind, and how many it may be. */
-const lagOf = ({ report, topology }: RespOptions): { readonly ms: number; readonly msMax: number } => {
-  const { serving } = report();
-  return {
-    ms: serving.kind === "reader" ? serving.lag.ms : 0,
-    msMax: topology()?.topology.lagMsMax ?? 0,
-  };
-};
+/** How old at most what is held here is, and may be. Milliseconds. */
+const lagOf = ({ roles, topology }: RespOptions): { readonly ms: number; readonly msMax: number } => ({
+  ms: roles.ageMs(),
+  msMax: topology()?.topology.lagMsMax ?? 0,
+});
 
 /** Bounds what half-sent commands and transactions hold in all, and lets go who does not read. */
 const sweep = (sessions: ReadonlyMap<number, Session>, nowMs: number): void => {

@@ -12,6 +12,7 @@ import { familyOf, type Family } from "./latency.ts";
 import type { Receiver } from "./receive.ts";
 import { createParser, ProtocolError, type Parser } from "./parser.ts";
 import { createReplies, type Replies } from "./replies.ts";
+import { MustWait } from "./redirectKeys.ts";
 import type { Server } from "./server.ts";
 import { unwatchAll, watchNothing, type Transaction, type Watching } from "./transaction.ts";
 
@@ -38,6 +39,8 @@ export type Session = {
    * it waits as well, until `proceed` is called.
    */
   pending: Pending | null;
+  /** Whether a command whose slot is changing hands waits for that, or says so. */
+  mayWait: boolean;
   readonly proceed: () => void;
   /** What was made is still sent, nothing more is read. */
   isClosing: boolean;
@@ -75,6 +78,8 @@ type State = {
   releasedTo: number;
   sentTo: number;
   isPaused: boolean;
+  /** It is among those that are looked at again when slots have changed hands. */
+  isParked: boolean;
   stalledSinceMs: number | null;
   readonly account: Account;
 };
@@ -103,7 +108,7 @@ export const openSession = (
     ...{ openedAtMs: nowMs, activeAtMs: nowMs },
     ...{ name: "", libName: "", libVersion: "", lastCommand: "NULL" },
     ...{ isReadonly: false, noEvict: false, transaction: null, watching: watchNothing() },
-    ...{ answers: "on", isClosing: false, pending: null },
+    ...{ answers: "on", isClosing: false, pending: null, mayWait: true },
     proceed: () => {
       proceed(state);
     },
@@ -135,7 +140,7 @@ export const openSession = (
   const state: State = {
     ...{ socket, session, server, parser, replies, batch, hot: null },
     ...{ isMore: false, family: "other", ends: [], startsMs: [] },
-    ...{ releasedTo: 0, sentTo: 0, isPaused: false, stalledSinceMs: null },
+    ...{ releasedTo: 0, sentTo: 0, isPaused: false, isParked: false, stalledSinceMs: null },
     account: server.unsent.open(() => {
       socket.destroy();
     }),
@@ -226,7 +231,7 @@ const runBatch = (state: State, turn: Turn): boolean => {
       const name = session.transaction === null ? runPlain(hot, parser, count) : null;
       hot.next++;
       if (name !== null) session.lastCommand = name;
-      else runAny(state, turn);
+      else if (!runAny(state, turn)) return false;
       server.counters.calls.count(session.lastCommand);
       if (family === null) state.family = family = familyOf(session.lastCommand);
       if (session.answers !== "on") mute(session, replies, start);
@@ -244,6 +249,10 @@ const runBatch = (state: State, turn: Turn): boolean => {
 
 /** Whether the command that waits is answered now. */
 const answerPending = ({ session, replies }: State, turn: Turn): boolean => {
+  if (session.pending === readAgain) {
+    session.pending = null;
+    return true;
+  }
   const start = replies.written();
   if (session.pending?.(turn, replies) === false) return false;
   session.pending = null;
@@ -260,7 +269,7 @@ const hotOf = (state: State, turn: Turn): Hot => {
   hot.ahead.count = 0;
   hot.slots = slots;
   hot.reads = reads;
-  hot.writes = writes && !turn.isFull;
+  hot.writes = writes && !turn.isFull && !turn.isShort;
   return hot;
 };
 
@@ -276,12 +285,42 @@ const runPlain = (hot: Hot, { command }: Parser, count: number): string | null =
   }
 };
 
-const runAny = (state: State, turn: Turn): void => {
+/** False, and the command is still to be read, where it has to wait for its slot. */
+const runAny = (state: State, turn: Turn): boolean => {
   const { session, server, parser, replies, hot } = state;
   const { isReadonly } = session;
-  dispatch({ turn, reply: replies, session, server }, parser.args());
+  try {
+    dispatch({ turn, reply: replies, session, server }, parser.args());
+  } catch (error) {
+    if (!(error instanceof MustWait)) throw error;
+    parser.unread();
+    server.counters.commands--;
+    waitForSlot(state);
+    return false;
+  }
   // What comes next may be served, or not any more.
   if (session.isReadonly !== isReadonly && hot !== null) hotOf(state, turn);
+  return true;
+};
+
+/** What a command waits with that is still to be read. */
+const readAgain: Pending = () => true;
+
+const waitForSlot = (state: State): void => {
+  const { session, server } = state;
+  session.pending = readAgain;
+  if (state.isParked) return;
+  state.isParked = true;
+  server.parked.park({
+    // They are counted as half received.
+    bytes: 0,
+    answer: (isLast) => {
+      if (isLast) session.mayWait = false;
+      session.proceed();
+      state.isParked = session.pending === readAgain && !session.isClosing && !state.socket.destroyed;
+      return !state.isParked;
+    },
+  });
 };
 
 const mute = (session: Session, replies: Replies, start: number): void => {

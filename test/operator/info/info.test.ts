@@ -10,6 +10,7 @@ import {
   type ToClient,
 } from "../../../core/message.ts";
 import { patched, type Topology } from "../../../core/topology.ts";
+import { systemNetwork } from "../../../net/network.ts";
 import { startInfo, type Info } from "../../../operator/info/info.ts";
 import { plan } from "../../../operator/plan/plan.ts";
 import type { Connection } from "../../../net/connection.ts";
@@ -26,7 +27,14 @@ const token = Buffer.from("the token of demo");
 test.beforeEach(async (t) => {
   const info = await startInfo({
     self: { pod: "operator-0", incarnation: "o1" },
-    ...{ host: "127.0.0.1", infoPort: 0, httpPort: 0, clock: systemClock, logger: silent },
+    ...{
+      host: "127.0.0.1",
+      infoPort: 0,
+      httpPort: 0,
+      network: systemNetwork,
+      clock: systemClock,
+      logger: silent,
+    },
   });
   const changes: string[] = [];
   info.onChange((changed) => changes.push(changed));

@@ -31,6 +31,7 @@ type Container = {
 type StatefulSetSpec = {
   replicas: number;
   podManagementPolicy: string;
+  updateStrategy: Fields;
   serviceName: string;
   volumeClaimTemplates?: { spec: Fields }[];
   persistentVolumeClaimRetentionPolicy?: Fields;
@@ -50,7 +51,7 @@ const shard = (spec: StatefulSetSpec): Container => {
   return container;
 };
 
-test("a cluster is two StatefulSets, each with two Services and a budget, all owned by it", (t) => {
+test("a cluster is two StatefulSets, each with two Services, all owned by it", (t) => {
   const objects = made();
   t.deepEqual(
     objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`),
@@ -58,11 +59,9 @@ test("a cluster is two StatefulSets, each with two Services and a budget, all ow
       "Service demo-write-pods",
       "StatefulSet demo-write",
       "Service demo",
-      "PodDisruptionBudget demo-write",
       "Service demo-read-pods",
       "StatefulSet demo-read",
       "Service demo-read",
-      "PodDisruptionBudget demo-read",
     ],
   );
   for (const { metadata } of objects) {
@@ -75,6 +74,10 @@ test("a cluster is two StatefulSets, each with two Services and a budget, all ow
 test("the workload says how many pods there are, started in parallel", (t) => {
   t.like(set("demo-write"), { replicas: 3, podManagementPolicy: "Parallel", serviceName: "demo-write-pods" });
   t.like(set("demo-read"), { replicas: 6, podManagementPolicy: "Parallel", serviceName: "demo-read-pods" });
+});
+
+test("a change of the template restarts no pod by itself: the plan says which one goes when", (t) => {
+  for (const name of ["demo-write", "demo-read"]) t.deepEqual(set(name).updateStrategy, { type: "OnDelete" });
 });
 
 test("the same cluster gives the same objects, byte by byte", (t) => {
@@ -116,6 +119,7 @@ test("a shard is told who and where it is, and where info is", (t) => {
   const told = Object.fromEntries(env.map(({ name, value }) => [name, value ?? "from the pod"]));
   t.deepEqual(told, {
     EDIS_POD: "from the pod",
+    EDIS_POD_UID: "from the pod",
     EDIS_ADVERTISE_HOST: "from the pod",
     EDIS_NODE: "from the pod",
     EDIS_OWN_CONTAINER: "1",

@@ -113,6 +113,15 @@ test("readers go off their owner's node, then off its zone, where there is a cho
   }
 });
 
+test("the pods of a shard stand on nodes of their own, where there are as many", (t) => {
+  const nodes: NodeOf = (pod) => [`node-${Number(pod.slice(pod.lastIndexOf("-") + 1)) % 3}`, ""];
+  const { last } = settle(observedOf(clusterOf(3, 6)), nodes);
+  for (const [shard, readers] of readersByShard(last.ownership)) {
+    const used = new Set([`demo-write-${shard}`, ...readers].map((pod) => nodes(pod)[0]));
+    t.is(used.size, 3, `shard ${shard} stands on ${[...used].join(", ")}`);
+  }
+});
+
 test("readers that come one by one are exchanged while they are empty, so that none has to stand beside its owner", (t) => {
   const node = (pod: string): string => `node-${pod.at(-1) ?? ""}`;
   const start = observedOf(clusterOf(3, 3));

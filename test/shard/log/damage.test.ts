@@ -27,7 +27,18 @@ const tell = async (end: (rig: Rig) => Promise<void>): Promise<Story> => {
     await write(set(`k${i % 5}`, `value ${i}`, i % 3 === 0 ? 7e12 : null), set("n", `${i}`));
   await rig.log.snapshot();
   for (let i = 0; i < 6; i++) await write(set(`k${i % 5}`, `next ${i}`));
+  for (const record of [
+    rig.enterMap,
+    () => {
+      rig.drop("k4");
+    },
+  ]) {
+    record();
+    states.set(rig.holding.version, contentsOf(rig.holding));
+  }
   await rig.log.snapshot();
+  rig.drop("k3");
+  states.set(rig.holding.version, contentsOf(rig.holding));
   for (let i = 0; i < 4; i++) await write(del(`k${i}`), set("m", `${i}`));
   await end(rig);
   return { disk: disk.restarted(), states, last: rig.holding.version };

@@ -10,6 +10,8 @@ import { contentsOf, del, openRig, set, type Rig } from "../../support/shardLog.
 
 type Step =
   | { readonly kind: "write"; readonly keys: readonly number[]; readonly size: number }
+  | { readonly kind: "drop"; readonly key: number }
+  | { readonly kind: "map" }
   | { readonly kind: "epoch" | "turn" | "settle" | "snapshot" | "close" | "kill" }
   | { readonly kind: "mode"; readonly mode: Fsync }
   /** Power is lost, and the process that starts after that is killed once it has done so many operations. */
@@ -25,7 +27,9 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 6, arbitrary: fc.constantFrom<Step>({ kind: "turn" }, { kind: "settle" }, { kind: "snapshot" }) },
-  { weight: 2, arbitrary: fc.constantFrom<Step>({ kind: "close" }, { kind: "kill" }, { kind: "epoch" }) },
+  { weight: 2, arbitrary: fc.constantFrom<Step>({ kind: "close" }, { kind: "kill" }) },
+  { weight: 1, arbitrary: fc.constantFrom<Step>({ kind: "epoch" }, { kind: "map" }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("drop" as const), key: fc.nat(12) }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -86,6 +90,16 @@ const play = async (story: readonly Step[]): Promise<void> => {
         break;
       case "epoch":
         rig.beginEpoch(rig.holding.epoch + 1);
+        note();
+        break;
+      case "map":
+      case "drop":
+        if (rig.holding.epoch === 0) {
+          rig.beginEpoch(1);
+          note();
+        }
+        if (step.kind === "drop") rig.drop(`key ${step.key}`);
+        else rig.enterMap();
         note();
         break;
       case "turn":

@@ -1,10 +1,12 @@
 import test from "ava";
 import fc from "fast-check";
-import { epoch, version } from "../../../core/ids.ts";
+import { epoch, mapVersion, slot, version } from "../../../core/ids.ts";
 import {
   decodeStreamed,
+  encodeDrop,
   encodeEntry,
   encodeEpoch,
+  encodeMap,
   encodeRecord,
   type Entry,
   type Record,
@@ -51,6 +53,33 @@ test("the beginning of an epoch is encoded byte for byte as the core does", (t) 
       const target = Buffer.alloc(recordBytesMax(null));
       const end = writeEpoch(target, 0, { epoch: e, version: v });
       t.deepEqual(target.subarray(0, end), Buffer.from(encodeEpoch(e, v)));
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("records of the map, of a dropped slot and of another's bytes are encoded byte for byte as the core does", (t) => {
+  fc.assert(
+    fc.property(record, number, fc.nat(16_383), (one, map, drop) => {
+      const { epoch: e, version: v, operation } = one;
+      const journal = createJournal();
+      journal.map({ epoch: e, version: v }, mapVersion(map));
+      journal.drop({ epoch: e, version: v }, slot(drop));
+      const body = Buffer.from(
+        operation.kind === "set"
+          ? encodeEntry(operation)
+          : encodeRecord({ epoch: epoch(0), version: version(0), operation }),
+      );
+      // Behind the item's header and what stands before its key.
+      const from = operation.kind === "set" ? 2 : 4;
+      journal.addBody({
+        ...{ opcode: operation.kind === "set" ? 1 : 2, epoch: e, version: v },
+        body: { bytes: body, from, to: body.length },
+      });
+      t.deepEqual(
+        Buffer.concat(journal.take().map(({ bytes }) => bytes)),
+        Buffer.concat([encodeMap(e, v, mapVersion(map)), encodeDrop(e, v, slot(drop)), encodeRecord(one)]),
+      );
     }),
     { numRuns: 50 },
   );

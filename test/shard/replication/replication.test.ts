@@ -27,7 +27,7 @@ import { createManualClock, type ManualClock } from "../../support/shardClock.ts
 // The real writer, publisher and reader; only the socket between them is a queue that the script empties, or throws away.
 
 const acked = ({ epoch, version, bytes }: Holding): FromReader => ({
-  ...{ kind: "ack", epoch, version, bytes, grant: 0 },
+  ...{ kind: "ack", epoch, version, bytes, grant: 0, leaseMs: 0 },
 });
 
 /** Small enough that a script of some dozen writes meets every edge. */

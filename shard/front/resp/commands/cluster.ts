@@ -1,7 +1,8 @@
 import { check } from "../../../../core/check.ts";
-import { slot as slotFrom, slotCount } from "../../../../core/ids.ts";
+import { slot as slotFrom, slotCount, type Slot } from "../../../../core/ids.ts";
 import { slotOf } from "../../../../core/slot.ts";
 import { countSlots } from "../../../../core/topology.ts";
+import type { Turn } from "../../../turn.ts";
 import { arg, command, container, notInteger, ReplyError, type Call, type Command } from "../command.ts";
 import { groupsOf, nodeId, nodeLine, type Group, type Node } from "../nodes.ts";
 import { parseLong } from "../numbers.ts";
@@ -127,15 +128,19 @@ const isSlot = (n: number): boolean => n >= 0 && n < slotCount;
 const countKeysInSlot = ({ args, turn, reply }: Call): void => {
   const slot = slotIn(arg(args, 2));
   if (!isSlot(slot)) throw new ReplyError("ERR Invalid slot");
-  reply.integer(turn.holding.store.slotKeys(slotFrom(slot)));
+  reply.integer(shownInSlot(turn, slotFrom(slot)));
 };
+
+/** None of a slot that is not the shard's own: they are on their way. */
+const shownInSlot = ({ holding }: Turn, slot: Slot): number =>
+  holding.slots[slot] === 0 ? 0 : holding.store.slotKeys(slot);
 
 const getKeysInSlot = ({ args, turn, reply }: Call): void => {
   const { store } = turn.holding;
   const slot = slotIn(arg(args, 2));
   const max = slotIn(arg(args, 3));
   if (!isSlot(slot) || max < 0) throw new ReplyError("ERR Invalid slot or number of keys");
-  const count = Math.min(max, store.slotKeys(slotFrom(slot)));
+  const count = Math.min(max, shownInSlot(turn, slotFrom(slot)));
   reply.array(count);
   const walk = store.walkSlot(slotFrom(slot));
   for (let i = 0; i < count; i++) {

@@ -12,19 +12,29 @@ import {
   type Command,
 } from "../command.ts";
 import { flushedPerTurnMax } from "../../../../core/limits.ts";
+import { slotOf } from "../../../../core/slot.ts";
+import { shownKeys } from "../../../holding.ts";
+import { frozenSlot } from "../../../route.ts";
 import { matches } from "../glob.ts";
 import { parseLong } from "../numbers.ts";
+import { changingHands } from "../redirect.ts";
+import { MustWait } from "../redirectKeys.ts";
+import type { Session } from "../session.ts";
 
 /** Commands over all keys of the shard. Those without a key are answered by whoever is asked, of what it holds. */
 
-const hasGone = ({ expiresAtMs }: Entry, { wallMs }: Turn): boolean => hasExpired(expiresAtMs, wallMs);
+/** Keys of slots that are not the shard's own are on their way: here, or to be deleted. */
+const isOwn = (key: Uint8Array, { holding }: Turn): boolean => holding.slots[slotOf(key)] !== 0;
+
+const isShown = ({ key, expiresAtMs }: Entry, turn: Turn): boolean =>
+  !hasExpired(expiresAtMs, turn.wallMs) && isOwn(key, turn);
 
 const keys = ({ args, turn, reply }: Call): void => {
   const pattern = arg(args, 1);
   const found: Uint8Array[] = [];
   const walk = turn.holding.store.walk();
   for (let next = walk.next(); next.done !== true; next = walk.next())
-    if (!hasGone(next.value, turn) && matches(pattern, next.value.key)) found.push(next.value.key);
+    if (isShown(next.value, turn) && matches(pattern, next.value.key)) found.push(next.value.key);
   reply.array(found.length);
   for (const key of found) reply.bulk(key);
 };
@@ -72,7 +82,7 @@ const scan = ({ args, turn, reply, server }: Call): void => {
     const next = walk.next();
     if (next.done === true) isDone = true;
     else if (
-      !hasGone(next.value, turn) &&
+      isShown(next.value, turn) &&
       type === "string" &&
       (pattern === null || matches(pattern, next.value.key))
     )
@@ -92,7 +102,7 @@ const randomKey = ({ turn, reply }: Call): void => {
   for (let i = 0; i < drawsMax; i++) {
     const key = store.draw();
     if (key === undefined) break;
-    if (isThere(turn, key)) {
+    if (isOwn(key, turn) && isThere(turn, key)) {
       reply.bulk(key);
       return;
     }
@@ -101,7 +111,16 @@ const randomKey = ({ turn, reply }: Call): void => {
 };
 
 const dbSize = ({ turn, reply }: Call): void => {
-  reply.integer(turn.holding.store.keys());
+  reply.integer(shownKeys(turn.holding));
+};
+
+/** Looks again whether slots are frozen still. */
+const heldUpMs = 20;
+
+const throwFrozen = (session: Session): never => {
+  if (session.mayWait) throw new MustWait();
+  session.mayWait = true;
+  throw new ReplyError(changingHands);
 };
 
 const flush = (call: Call): void => {
@@ -110,12 +129,14 @@ const flush = (call: Call): void => {
   if (args.length > 2 || (args.length === 2 && how !== "ASYNC" && how !== "SYNC")) throw syntaxError();
   if (server.roles.standing().kind !== "owner")
     throw new ReplyError("READONLY You can't write against a read only replica.");
+  if (turn.holding.slots.includes(frozenSlot)) throwFrozen(session);
   const walk = turn.holding.store.walk();
   if (deleteSome(turn, walk, call.isQueued ? Infinity : flushedPerTurnMax)) {
     reply.simple("OK");
     return;
   }
   let outcome: "running" | "done" | "lost" = "running";
+  let isHeldUp = false;
   session.pending = (_, answer) => {
     if (outcome === "done") answer.simple("OK");
     else if (outcome === "lost") answer.error(lostOwner);
@@ -125,13 +146,16 @@ const flush = (call: Call): void => {
   const step = (): void => {
     server.execute({
       run: (now) => {
+        isHeldUp = false;
         const isOwner = now.holding === turn.holding && server.roles.standing().kind === "owner";
         if (!isOwner) outcome = "lost";
+        else if (now.holding.slots.includes(frozenSlot)) isHeldUp = true;
         else if (deleteSome(now, walk, flushedPerTurnMax)) outcome = "done";
       },
       release: (isDurable) => {
         if (!isDurable) outcome = "lost";
-        if (outcome === "running") server.clock.soon(step);
+        if (isHeldUp) server.clock.after(heldUpMs, step);
+        else if (outcome === "running") server.clock.soon(step);
         else session.proceed();
       },
     });
@@ -144,7 +168,7 @@ const deleteSome = (turn: Turn, walk: Iterator<Entry>, max: number): boolean => 
   for (let i = 0; i < max; i++) {
     const next = walk.next();
     if (next.done === true) return true;
-    remove(turn, next.value.key);
+    if (isOwn(next.value.key, turn)) remove(turn, next.value.key);
   }
   return false;
 };

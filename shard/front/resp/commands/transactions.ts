@@ -1,6 +1,6 @@
 import { command, ReplyError, all, type Call, type Command } from "../command.ts";
-import { checkServed, crossSlot, slotOfKeys } from "../redirectKeys.ts";
-import { begin, unwatchAll, watchKey, wasTouched } from "../transaction.ts";
+import { checkServed, crossSlot, MustWait, slotOfKeys } from "../redirectKeys.ts";
+import { begin, unwatchAll, watchKey, wasTouched, type Transaction } from "../transaction.ts";
 
 const multi = ({ reply, session }: Call): void => {
   if (session.transaction !== null) throw new ReplyError("ERR MULTI calls can not be nested");
@@ -31,6 +31,8 @@ const exec = (call: Call): void => {
   const { session, reply, turn } = call;
   const { transaction } = session;
   if (transaction === null) throw new ReplyError("ERR EXEC without MULTI");
+  // Where one of its slots is changing hands, it waits as it is.
+  if (!transaction.isBroken) awaitSlots(call, transaction);
   const isTouched = wasTouched(session.watching, turn);
   session.transaction = null;
   unwatchAll(session.watching);
@@ -57,6 +59,21 @@ const exec = (call: Call): void => {
       if (!(error instanceof ReplyError)) throw error;
       reply.cut(start);
       reply.error(error.message);
+    }
+  }
+};
+
+/** Throws where it has to wait. */
+const awaitSlots = (call: Call, { queue }: Transaction): void => {
+  if (!call.session.mayWait) return;
+  for (const { command, args } of queue) {
+    const slot = slotOfKeys(command, args);
+    try {
+      checkServed(call, command, slot);
+    } catch (error) {
+      // Whatever else is wrong is said below.
+      if (error instanceof MustWait) throw error;
+      return;
     }
   }
 };

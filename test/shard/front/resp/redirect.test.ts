@@ -26,8 +26,15 @@ const index = indexTopology({
   members: [member("w0", 0)],
 });
 const slots = new Uint8Array(16_384).fill(1, 0, 100);
-const owner: Standing = { kind: "owner", shard: shardId(0), epoch: epoch(1), slots };
-const reader: Standing = { kind: "reader", shard: shardId(0), complete: true, slots };
+const owner = { kind: "owner", shard: shardId(0), epoch: epoch(1), slots, hasLease: true } as const;
+const reader = {
+  kind: "reader",
+  shard: shardId(0),
+  complete: true,
+  hasMap: true,
+  slots,
+  isNext: false,
+} as const;
 const place = (standing: Standing, ms = 0): Place => ({ standing, index, lag: () => ({ ms, msMax: 1_000 }) });
 
 for (const [what, at, asked, isReadOnly, wanted] of [
@@ -51,8 +58,23 @@ for (const [what, at, asked, isReadOnly, wanted] of [
     "LOADING Redis is loading the dataset in memory",
   ],
   [
+    "an owner without a lease is down",
+    place({ ...owner, hasLease: false }),
+    5,
+    false,
+    "CLUSTERDOWN The owner of the slot has no lease now: another may own it by now",
+  ],
+  ["it answers who has said READONLY", place({ ...owner, hasLease: false }), 5, true, null],
+  [
+    "whoever is about to be the owner lets wait",
+    place({ ...reader, isNext: true }),
+    5,
+    false,
+    "TRYAGAIN The slot is changing hands; try again in a moment",
+  ],
+  [
     "a process that serves nothing sends on",
-    place({ kind: "nothing", informed: true }),
+    place({ kind: "nothing", informed: true, isNext: false }),
     5,
     false,
     "MOVED 5 w0:6379",
@@ -64,6 +86,6 @@ for (const [what, at, asked, isReadOnly, wanted] of [
 }
 
 test("before the first topology the cluster is down", (t) => {
-  const nowhere = { ...place({ kind: "nothing", informed: false }), index: undefined };
+  const nowhere = { ...place({ kind: "nothing", informed: false, isNext: false }), index: undefined };
   t.is(redirect(nowhere, 5, false), "CLUSTERDOWN The cluster is down");
 });

@@ -1,0 +1,48 @@
+import type { Clock } from "../core/clock.ts";
+import type { Logger } from "../core/logger.ts";
+import type { PodRef } from "../core/topology.ts";
+import type { Network } from "../net/network.ts";
+import type { Api } from "./kubernetes/api.ts";
+import { acquireLease, type LeaderAddress, type LeaseTimes } from "./kubernetes/lease.ts";
+import { startOperator } from "./operator.ts";
+import type { Platform } from "./platform.ts";
+
+export type RunOptions = {
+  readonly platform: Platform;
+  /** For the Lease. */
+  readonly api: Api;
+  readonly lease: {
+    readonly namespace: string;
+    readonly name: string;
+    /** Where this process is found, once it leads. */
+    readonly address: LeaderAddress;
+    readonly times?: LeaseTimes;
+  };
+  readonly self: PodRef;
+  readonly host: string;
+  readonly infoPort: number;
+  readonly httpPort: number;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+};
+
+/**
+ * The operator in a cluster: opens its ports, stands by until it holds the Lease, then leads until it is told to end or has
+ * lost the Lease. It never goes back to standing by: a new process begins with nothing believed.
+ */
+export const runOperator = async (options: RunOptions, ending: AbortSignal): Promise<void> => {
+  const { api, lease, self, clock, logger } = options;
+  const operator = await startOperator(options);
+  try {
+    const { follow } = operator;
+    const leadership = await acquireLease({ ...lease, api, pod: self.pod, clock, logger, follow }, ending);
+    await operator
+      .lead(leadership.term, AbortSignal.any([ending, leadership.lost]))
+      .finally(leadership.release);
+    if (!ending.aborted) throw new Error("Lost the lease: another operator leads");
+  } finally {
+    await operator.close();
+  }
+};

@@ -1,0 +1,190 @@
+import { shardId, slotCount, type Version } from "../../core/ids.ts";
+import { movesPerShardMax } from "../../core/limits.ts";
+import type { ImportSlots, MoveReport } from "../../core/message.ts";
+import type { Clock } from "../../core/clock.ts";
+import type { Logger } from "../../core/logger.ts";
+import type { Home, Move, PodRef, TopologyIndex } from "../../core/topology.ts";
+import type { Counters } from "../counters.ts";
+import type { Connection, Handlers } from "../../net/connection.ts";
+import type { Network } from "../../net/network.ts";
+import { hasMap } from "../holding.ts";
+import type { Batch } from "../log/log.ts";
+import type { Role } from "../role.ts";
+import type { Roles } from "../roles.ts";
+import type { Turn } from "../turn.ts";
+import { coming, leaving } from "./slots.ts";
+import { createSource, type Owned, type Source } from "./source.ts";
+import { dropKeys } from "./staged.ts";
+import { startTarget, type Target, type TargetOptions } from "./target.ts";
+
+/**
+ * What an owner does about slots that change their shard: sends those that leave it, copies those that come, and deletes what
+ * is here of any that are neither its own nor on their way to it. The topology says which, and when.
+ */
+export type Moves = {
+  /** The topology, or what this process is, has changed. */
+  readonly follow: () => void;
+  /** Records that the owner's log has just got. */
+  readonly append: (batch: Batch) => void;
+  /** A connection to the replication port whose first message asks for slots. */
+  readonly opened: (connection: Connection, asked: ImportSlots) => Handlers;
+  readonly reports: () => readonly MoveReport[];
+  readonly stop: () => void;
+};
+
+export type MovesOptions = {
+  readonly clusterId: string;
+  readonly self: PodRef;
+  readonly home: Home;
+  readonly token: Uint8Array;
+  readonly network: Pick<Network, "dial">;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes">;
+  readonly roles: Pick<Roles, "role" | "execute" | "safe">;
+  readonly topology: () => TopologyIndex | undefined;
+  /** The newest record that survives as much as a moved slot has to: durable here and at all who are in sync. */
+  readonly safe: () => Version;
+  /** Info should hear of it at once. */
+  readonly changed: () => void;
+  /** What is served may be other than before: what waits for that is looked at again. */
+  readonly served: () => void;
+};
+
+type State = {
+  readonly options: MovesOptions;
+  readonly source: Source;
+  owned: Owned | null;
+  targets: readonly Target[];
+  /** There may be keys of slots that are not the shard's. */
+  areStrays: boolean;
+  /** They are being deleted, step by step. */
+  isDropping: boolean;
+};
+
+const lookEveryMs = 20;
+
+export const createMoves = (options: MovesOptions): Moves => {
+  const { counters, topology } = options;
+  const source = createSource({
+    ...options,
+    bytesPerSecondMax: () => topology()?.topology.settings.moveBytesPerSecondMax ?? 0,
+    sent: (bytes) => {
+      counters.movedOutBytes += bytes;
+    },
+  });
+  const state: State = { options, source, owned: null, targets: [], areStrays: false, isDropping: false };
+  const cancel = options.clock.every(lookEveryMs, () => {
+    for (const target of state.targets) target.tick();
+    if (state.areStrays && !state.isDropping) dropStrays(state);
+  });
+  return {
+    follow: () => {
+      follow(state);
+      options.served();
+    },
+    append: state.source.append,
+    opened: state.source.opened,
+    reports: () => {
+      const { owned, targets, source } = state;
+      if (owned === null) return [];
+      const { store } = owned.held.holding;
+      return [...source.reports(), ...targets.map((target) => target.report(store))].slice(
+        0,
+        movesPerShardMax,
+      );
+    },
+    stop: () => {
+      cancel();
+      state.source.stop();
+      for (const target of state.targets) target.stop();
+    },
+  };
+};
+
+const ownedBy = (role: Role): Owned | null =>
+  role.kind === "owner" ? { held: role.held, epoch: role.writer.epoch } : null;
+
+const follow = (state: State): void => {
+  const { options, source } = state;
+  const index = options.topology();
+  const owned = ownedBy(options.roles.role());
+  const isSame = owned?.held === state.owned?.held && owned?.epoch === state.owned?.epoch;
+  state.owned = owned;
+  const shard = owned?.held.holding.shard ?? shardId(0);
+  const moves = owned === null || index === undefined ? [] : leaving(index.topology, shard, owned.epoch);
+  source.follow(owned, moves);
+  const wanted = owned === null || index === undefined ? [] : coming(index.topology, shard, owned.epoch);
+  const kept = isSame ? state.targets.filter((target) => wanted.some(({ id }) => id === target.id)) : [];
+  for (const target of state.targets) if (!kept.includes(target)) target.stop();
+  state.targets = wanted.flatMap((move) => {
+    const target = kept.find(({ id }) => id === move.id);
+    target?.follow(move);
+    return target ?? started(state, move);
+  });
+  state.areStrays = owned !== null;
+};
+
+const started = ({ options, owned }: State, move: Move): readonly Target[] => {
+  const member = options.topology()?.ownerOf(move.from);
+  if (member === undefined || owned === null) return [];
+  const to: TargetOptions = {
+    ...{ ...options, role: options.home },
+    write: (run, done) => writeAs(options, owned, { run, done }),
+    safe: options.roles.safe,
+    changed: options.changed,
+    received: (bytes) => {
+      options.counters.movedInBytes += bytes;
+    },
+  };
+  return [startTarget(to, move, member)];
+};
+
+/** Writes as the owner that this process was when it began; while the shard stays as it is. */
+const writeAs = (
+  { roles, topology }: MovesOptions,
+  owned: Owned,
+  { run, done }: { readonly run: (turn: Turn) => void; readonly done: () => void },
+): boolean => {
+  const role = roles.role();
+  if (role.kind !== "owner" || role.held !== owned.held || role.writer.epoch !== owned.epoch) return false;
+  if (topology()?.topology.shards[owned.held.holding.shard]?.phase.kind !== "stable") return false;
+  roles.execute({
+    run,
+    release: (isDurable) => {
+      if (isDurable) done();
+    },
+  });
+  return true;
+};
+
+/**
+ * Keys of slots that another shard has by now, or that were on their way here when their move ended. Not before the record that
+ * says so: who copies this log knows by it what it does not answer for any more.
+ */
+const dropStrays = (state: State): void => {
+  const { options, owned, targets } = state;
+  if (owned === null || !hasMap(owned.held.holding)) return;
+  const strays = owned.held.holding.slots.map((own) => (own === 0 ? 1 : 0));
+  for (const { slots } of targets) for (let i = 0; i < slotCount; i++) if (slots[i] === 1) strays[i] = 0;
+  const outcome = { isFull: false, isDone: false };
+  const isWritten = writeAs(options, owned, {
+    run: (turn) => {
+      outcome.isFull = turn.isFull;
+      outcome.isDone = !turn.isFull && dropKeys(turn, strays);
+    },
+    done: () => undefined,
+  });
+  if (outcome.isDone) state.areStrays = false;
+  else if (isWritten && !outcome.isFull) {
+    state.isDropping = true;
+    options.clock.after(dropEveryMs, () => {
+      state.isDropping = false;
+      if (state.areStrays) dropStrays(state);
+    });
+  }
+};
+
+/** Nobody waits for it. */
+const dropEveryMs = 1;

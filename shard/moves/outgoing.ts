@@ -1,0 +1,75 @@
+import { createRecordCursor, dropOpcode } from "../../core/recordCursor.ts";
+import { slot as slotFrom, slotCount } from "../../core/ids.ts";
+import { slotOfRange } from "../../core/slot.ts";
+import { entryBytesMax, writeEntry } from "../replication/recordEncoder.ts";
+import type { SlotSet } from "../route.ts";
+import type { Store } from "../store/store.ts";
+
+/** What leaves a shard with some of its slots: their keys, slot by slot, and the records that touch them. */
+
+/** How far a walk over the keys of some slots has come; it goes on whatever is written meanwhile. */
+export type Walk = {
+  readonly store: Store;
+  /** 1 where a slot belongs to it. */
+  readonly slots: SlotSet;
+  /** The slot that it is in; `slotCount` at its end. */
+  slot: number;
+  /** Where in the order of the hashes it goes on. */
+  hash: number;
+};
+
+export const walkOf = (store: Store, slots: SlotSet): Walk => ({ store, slots, slot: 0, hash: 0 });
+
+/** Entries of the next keys: about `bytesMax` bytes, more only where keys that are told together have more. */
+export const nextEntries = (walk: Walk, bytesMax: number): Uint8Array => {
+  const { store, slots } = walk;
+  let target = Buffer.allocUnsafeSlow(bytesMax + spareBytes);
+  let at = 0;
+  while (at < bytesMax && walk.slot < slotCount) {
+    const slot = slotFrom(walk.slot);
+    if (slots[slot] !== 1 || store.slotKeys(slot) === 0) {
+      walk.slot++;
+      walk.hash = 0;
+      continue;
+    }
+    const next = store.visitSlot(slot, walk.hash, (entry) => {
+      const size = entryBytesMax(entry);
+      if (target.length - at < size) target = Buffer.concat([target.subarray(0, at)], (at + size) * 2);
+      at = writeEntry(target, at, entry);
+    });
+    walk.hash = next ?? 0;
+    if (next === null) walk.slot++;
+  }
+  return target.subarray(0, at);
+};
+
+/** What is told together usually fits without moving the frame. */
+const spareBytes = 16 * 1024;
+
+export const isOver = ({ slot }: Walk): boolean => slot >= slotCount;
+
+// Used within one call only.
+const cursor = createRecordCursor();
+
+/** Those of some records that touch these slots, as they are; the very bytes where all do. */
+export const recordsOf = (records: Uint8Array, slots: SlotSet): Uint8Array => {
+  const parts: Uint8Array[] = [];
+  let start = 0;
+  let at = 0;
+  while (at < records.length) {
+    const from = at;
+    at = cursor.next(records, at);
+    if (touches(records, slots)) continue;
+    if (from > start) parts.push(records.subarray(start, from));
+    start = at;
+  }
+  if (start === 0) return records;
+  if (at > start) parts.push(records.subarray(start, at));
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+};
+
+const touches = (records: Uint8Array, slots: SlotSet): boolean => {
+  const { opcode, keyStart, keyEnd, slot } = cursor;
+  if (opcode === dropOpcode) return slots[slot] === 1;
+  return keyEnd > keyStart && slots[slotOfRange(records, keyStart, keyEnd)] === 1;
+};

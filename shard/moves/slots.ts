@@ -1,0 +1,40 @@
+import { slot, slotCount, type Epoch, type ShardId } from "../../core/ids.ts";
+import type { Move, Topology } from "../../core/topology.ts";
+import { frozenSlot, slotSetOf, type SlotSet } from "../route.ts";
+import type { Store } from "../store/store.ts";
+
+/** Which slots a shard serves, and which moves it takes part in, as a topology says. */
+
+/** The shard's slots; of its owner in `epoch`, null for who only follows, those frozen that are about to leave it. */
+export const slotsNow = (topology: Topology, shard: ShardId, epoch: Epoch | null): SlotSet => {
+  const slots = slotSetOf(topology.shards[shard]?.slots ?? []);
+  if (epoch === null) return slots;
+  for (const move of leaving(topology, shard, epoch))
+    if (move.stage === "freezing")
+      for (const [from, to] of move.slots)
+        for (let i: number = from; i <= to; i++) if (slots[i] === 1) slots[i] = frozenSlot;
+  return slots;
+};
+
+/** Moves from the shard, as long as it has the owner that they began with. */
+export const leaving = ({ moves }: Topology, shard: ShardId, epoch: Epoch): readonly Move[] =>
+  moves.filter(({ from, fromEpoch }) => from === shard && fromEpoch === epoch);
+
+/** Moves to the shard, as long as both have the owners that they began with; of slots that are not its own yet. */
+export const coming = ({ moves, shards }: Topology, shard: ShardId, epoch: Epoch): readonly Move[] =>
+  moves.filter(
+    ({ from, fromEpoch, to, toEpoch }) =>
+      to === shard && toEpoch === epoch && from !== to && shards[from]?.epoch === fromEpoch,
+  );
+
+/** How much there is of some slots. */
+export const keysIn = (store: Store, slots: SlotSet): { readonly keys: number; readonly bytes: number } => {
+  let keys = 0;
+  let bytes = 0;
+  for (let i = 0; i < slotCount; i++) {
+    if (slots[i] !== 1) continue;
+    keys += store.slotKeys(slot(i));
+    bytes += store.slotBytes(slot(i));
+  }
+  return { keys, bytes };
+};
