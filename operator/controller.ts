@@ -80,9 +80,6 @@ type Memory = {
 
 const createReconciler = ({ platform, info, clock, logger }: ControllerOptions) => {
   const memories = new Map<string, Memory>();
-  const newMemory = (): Memory => ({
-    ...{ told: new Set(), refusals: "", status: null, statusMs: -Infinity, ledger: createLedger(clock) },
-  });
 
   const tell = async (
     cluster: ShardCluster,
@@ -125,7 +122,7 @@ const createReconciler = ({ platform, info, clock, logger }: ControllerOptions) 
       await platform.forget(key);
       return null;
     }
-    const memory = memories.get(key) ?? newMemory();
+    const memory = memories.get(key) ?? newMemory(clock);
     memories.set(key, memory);
     info.open({ clusterId: cluster.uid, cluster: key, token: await platform.token(cluster) });
     const [stored, seen] = await Promise.all([platform.readOwnership(cluster), platform.observe(cluster)]);
@@ -155,6 +152,10 @@ const createReconciler = ({ platform, info, clock, logger }: ControllerOptions) 
   return { reconcile };
 };
 
+const newMemory = (clock: Clock): Memory => ({
+  ...{ told: new Set(), refusals: "", status: null, statusMs: -Infinity, ledger: createLedger(clock) },
+});
+
 const newRefusals = (memory: Memory, refusals: readonly Refusal[]): readonly PlannedEvent[] => {
   const text = JSON.stringify(refusals);
   if (memory.refusals === text) return [];
@@ -163,13 +164,17 @@ const newRefusals = (memory: Memory, refusals: readonly Refusal[]): readonly Pla
 };
 
 /** Reasons for which the plan itself has an event. */
-const toldByPlan: ReadonlySet<string> = new Set(["WriterOwnsSlots", "Restoring"]);
+const toldByPlan: ReadonlySet<string> = new Set(["NoRoom", "NotEnoughReaders", "Restoring"]);
 
 /** What a person wants to hear of when it begins: the cluster became ready, or something went wrong. */
 const turns = (before: ShardClusterStatus | null, after: ShardClusterStatus): readonly PlannedEvent[] =>
   after.conditions.flatMap((condition): readonly PlannedEvent[] => {
     const { type, status, reason, message } = condition;
     const was = before?.conditions.find((other) => other.type === type);
+    if (type === "Rebalancing") {
+      const isNew = reason === "Paused" && was?.reason !== reason;
+      return isNew ? [{ type: "Normal", reason: "RebalancePaused", message }] : [];
+    }
     if (status !== "True" || type === "Progressing") return [];
     if (type === "Ready") return was?.status === "True" ? [] : [{ type: "Normal", reason: "Ready", message }];
     const isTold = was?.status === "True" && was.reason === reason;
