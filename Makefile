@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 IMAGE ?= edis:dev
 FILE ?= k8s/samples/demo.yaml
 
-.PHONY: help setup build run test lint check e2e zero-loss kind image manifests compat bench format clean
+.PHONY: help setup build run test sim sim-mutants lint check e2e zero-loss kind image manifests compat bench format clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,12 @@ run: build ## a cluster of local processes from FILE (k8s/samples/demo.yaml); Ct
 
 test: build ## unit, property and process tests; closes with `N passed, N failed`
 	@node test/run.ts
+
+sim: setup ## simulated clusters: RUNS=1000, or SEED=7 TRACE=1 for one of them
+	@node test/sim/run.ts
+
+sim-mutants: setup ## leaves out each rule of docs/ownership.md: the simulator has to notice
+	@node test/sim/mutants.ts
 
 lint: setup ## types, lint, format
 	@tsc

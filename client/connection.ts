@@ -373,6 +373,7 @@ const giveUpReads = (line: Line, forMs: number): void => {
     given.push(...group.operations.filter((read) => !read.finished && isRead(read)));
     group.operations = group.operations.filter((read) => !isRead(read));
   }
+  if (given.length === 0) return;
   const error = cannotReach(line, `it did not answer within ${forMs} ms`);
   for (const operation of given) failed(operation, { error, sent: operation.frame !== null, member });
 };

@@ -20,11 +20,17 @@ export type OperatorOptions = {
   readonly random: () => number;
 };
 
+export type Leadership = {
+  readonly term: Term;
+  /** Whether it is this process's at this very moment, by its own clock: a process that was away finds out here. */
+  readonly isHeld: () => boolean;
+};
+
 /** One operator process: the info instance and, while it leads, the controller. */
 export type Operator = {
   readonly info: Info;
-  /** Reconciles and publishes in this term until the signal is aborted; then stands by. Resolves when nothing of it runs any more. */
-  readonly lead: (term: Term, signal: AbortSignal) => Promise<void>;
+  /** Reconciles, publishes and grants in this term until the signal is aborted; then stands by. Resolves when nothing of it runs any more. */
+  readonly lead: (leadership: Leadership, signal: AbortSignal) => Promise<void>;
   /** While standing by: sends whoever calls to this leader. Null where none is known. */
   readonly follow: (leader: Leader | null) => void;
   readonly close: () => Promise<void>;
@@ -36,8 +42,8 @@ export const startOperator = async (options: OperatorOptions): Promise<Operator>
   const info = await startInfo(options);
   return {
     info,
-    lead: async (term, signal) => {
-      info.lead(term);
+    lead: async ({ term, isHeld }, signal) => {
+      info.lead(term, isHeld);
       try {
         await startController({ platform, info, clock, logger, random, signal });
       } finally {

@@ -38,9 +38,7 @@ export const runOperator = async (options: RunOptions, ending: AbortSignal): Pro
   try {
     const { follow } = operator;
     const leadership = await acquireLease({ ...lease, api, pod: self.pod, clock, logger, follow }, ending);
-    await operator
-      .lead(leadership.term, AbortSignal.any([ending, leadership.lost]))
-      .finally(leadership.release);
+    await operator.lead(leadership, AbortSignal.any([ending, leadership.lost])).finally(leadership.release);
     if (!ending.aborted) throw new Error("Lost the lease: another operator leads");
   } finally {
     await operator.close();

@@ -289,6 +289,7 @@ const decoded = v.object({
     name: v.string(),
     uid: v.string(),
     generation: v.optional(v.number(), 1),
+    annotations: strings,
   }),
   spec: v.object({
     writers: v.number(),
@@ -351,7 +352,19 @@ export const clusterFrom = (object: unknown): ShardCluster => {
     throw new EdisError("bad-argument", `Cannot read a ShardCluster: ${where}: ${issue.message}`);
   }
   const { metadata, spec } = parsed.output;
-  return { ...metadata, spec: { ...spec, storage: storageFrom(spec.storage) } };
+  const { annotations, ...named } = metadata;
+  return {
+    ...named,
+    force: forceFrom(annotations[forceAnnotation]),
+    spec: { ...spec, storage: storageFrom(spec.storage) },
+  };
+};
+
+/** `<shard>@<epoch>`: the epoch that it is meant for, so that nothing is done twice. Anything else is no word at all. */
+export const forceAnnotation = "edis.dev/force-failover";
+export const forceFrom = (text: string | undefined): ShardCluster["force"] => {
+  const [, shard, epoch] = /^(\d{1,6})@(\d{1,15})$/.exec(text ?? "") ?? [];
+  return shard === undefined || epoch === undefined ? null : { shard: Number(shard), epoch: Number(epoch) };
 };
 
 const storageFrom = ({

@@ -7,6 +7,8 @@ export type ShardCluster = {
   /** UID of the object; the cluster id of everything that belongs to it. */
   readonly uid: string;
   readonly generation: number;
+  /** A person wants another owner for this shard, whatever is lost, if it is still in this epoch. Annotation `edis.dev/force-failover`. */
+  readonly force: { readonly shard: number; readonly epoch: number } | null;
   readonly spec: ShardClusterSpec;
 };
 
@@ -134,6 +136,10 @@ export type ShardStatus = {
   readonly id: number;
   readonly epoch: number;
   readonly owner: string;
+  /** Who would take over without losing anything. */
+  readonly inSync: readonly string[];
+  /** What is under way: stable, fencing or handover. */
+  readonly phase: string;
   readonly slots: number;
   readonly keys: number;
   readonly readers: readonly string[];

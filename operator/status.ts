@@ -1,7 +1,7 @@
 import { slotCount } from "../core/ids.ts";
 import { countSlots, type Member, type Shard, type Topology } from "../core/topology.ts";
 import { counted, several } from "./plan/events.ts";
-import type { Pod, Refusal, Rollout, Session, Workload } from "./plan/model.ts";
+import type { Pod, Refusal, Rollout, Session, Trouble, Workload } from "./plan/model.ts";
 import {
   movingText,
   rebalanceStatus,
@@ -28,6 +28,7 @@ export type StatusInput = RebalanceInput & {
   readonly workload: Workload;
   readonly refusals: readonly Refusal[];
   readonly rollout: Rollout | null;
+  readonly troubles: readonly Trouble[];
 };
 
 /** What people are shown of a cluster. Pure; a person who reads only the messages knows which pod to look at. */
@@ -36,11 +37,12 @@ export const statusOf = (input: StatusInput): ShardClusterStatus => {
   const serving = servingMembers(topology);
   const writersReady = serving.filter(({ home }) => home === "writer").length;
   const readersReady = serving.filter(({ home }) => home === "reader").length;
-  const served = new Set(serving.filter(({ home }) => home === "writer").map(({ shard }) => shard));
-  const slotsServed = topology.shards
-    .filter(({ id }) => served.has(id))
-    .reduce((sum, { slots }) => sum + countSlots(slots), 0);
-  const outcome = { ...input, serving, writersReady, readersReady, slotsServed };
+  const states = new Map(serving.map(({ pod, incarnation }) => [pod, incarnation]));
+  const unserved = topology.shards.filter(
+    ({ owner, slots }) => slots.length > 0 && (owner === null || states.get(owner.pod) !== owner.incarnation),
+  );
+  const slotsServed = slotCount - unserved.reduce((sum, { slots }) => sum + countSlots(slots), 0);
+  const outcome = { ...input, serving, unserved, writersReady, readersReady, slotsServed };
   const rebalance = rebalanceStatus(input);
   return {
     observedGeneration: cluster.generation,
@@ -67,6 +69,8 @@ export const readerSelector = (name: string): string =>
 
 type Outcome = StatusInput & {
   readonly serving: readonly Member[];
+  /** Shards with slots whose owner does not serve. */
+  readonly unserved: readonly Shard[];
   readonly writersReady: number;
   readonly readersReady: number;
   readonly slotsServed: number;
@@ -79,7 +83,7 @@ const servingMembers = ({ members }: Topology): readonly Member[] =>
 const readyCondition = (outcome: Outcome): Condition => {
   const { slotsServed, readersReady, writersReady, workload } = outcome;
   if (slotsServed < slotCount) {
-    const missing = missingOf(outcome, "writer");
+    const missing = unservedTexts(outcome);
     const message = `${slotCount - slotsServed} of ${slotCount} slots are not served: ${several(missing)} ${missing.length === 1 ? "does" : "do"} not serve yet`;
     return { type: "Ready", status: "False", reason: "SlotsNotServed", message };
   }
@@ -95,14 +99,14 @@ const readyCondition = (outcome: Outcome): Condition => {
 
 const progressingCondition = (outcome: Outcome): Condition => {
   const { topology, workload, pods, serving } = outcome;
-  const restoring = topology.shards.filter(({ phase }) => phase.kind === "restoring");
+  const handingOver = topology.shards.filter(({ phase }) => phase.kind === "handover");
   const of = (reason: string, message: string): Condition => ({
     type: "Progressing",
     status: "True",
     reason,
     message,
   });
-  if (restoring.length > 0) return of("Restoring", several(restoring.map(restoringText)));
+  if (handingOver.length > 0) return of("HandingOver", several(handingOver.map(handoverText)));
   const rolling = rollingOut(outcome.rollout);
   if (rolling !== null) return rolling;
   const surplus = pods.filter(
@@ -125,23 +129,18 @@ const progressingCondition = (outcome: Outcome): Condition => {
 };
 
 const degradedCondition = (outcome: Outcome): Condition => {
-  const { refusals, pods, topology, sessions } = outcome;
+  const { refusals, pods, troubles } = outcome;
   const of = (reason: string, message: string): Condition => ({
     type: "Degraded",
     status: "True",
     reason,
     message,
   });
-  const there = new Map(sessions.map((session) => [session.pod, session.incarnation]));
-  const ownerless = topology.shards.filter(
-    ({ owner, slots }) => owner !== null && slots.length > 0 && there.get(owner.pod) !== owner.incarnation,
-  );
-  const restoring = ownerless.filter(({ phase }) => phase.kind === "restoring");
-  if (ownerless.length > restoring.length) {
-    const who = several(ownerless.map(({ owner, id }) => `${owner?.pod ?? ""} (shard ${id})`));
-    return of("WriterGone", `No writes are taken for slots of ${who} until it is back${problemsText(pods)}`);
+  const [trouble] = [...troubles].sort((a, b) => urgency[a.reason] - urgency[b.reason]);
+  if (trouble !== undefined) {
+    const alike = troubles.filter(({ reason }) => reason === trouble.reason);
+    return of(trouble.reason, `${several(alike.map(({ message }) => message))}${problemsText(pods)}`);
   }
-  if (restoring.length > 0) return of("Restoring", several(restoring.map(restoringText)));
   const stuck = rolloutStuck(outcome.rollout);
   if (stuck !== null) return stuck;
   const problems = pods.filter(({ problem }) => problem !== null);
@@ -151,12 +150,26 @@ const degradedCondition = (outcome: Outcome): Condition => {
   return { type: "Degraded", status: "False", reason: "AsWanted", message: "Nothing is wrong" };
 };
 
-const restoringText = ({ id, phase }: Shard): string =>
-  phase.kind === "restoring" ? `shard ${id}: ${phase.target.pod} copies its data from ${phase.from}` : "";
+/** What a person has to look at first. */
+const urgency = { NothingToPromote: 0, OwnerUnreachable: 1, FailingOver: 2 } as const;
+
+const handoverText = ({ id, owner, phase }: Shard): string =>
+  phase.kind === "handover" ? `${owner?.pod ?? ""} hands shard ${id} over to ${phase.to.pod}` : "";
 
 const problemsText = (pods: readonly Pod[]): string => {
   const texts = pods.flatMap(({ name, problem }) => (problem === null ? [] : `${name}: ${problem}`));
   return texts.length === 0 ? "" : `; ${several(texts)}`;
+};
+
+/** Who should serve the slots that nobody serves: owners, with what is known of each. */
+const unservedTexts = ({ unserved, cluster, topology, pods }: Outcome): readonly string[] => {
+  const members = new Map(topology.members.map((member) => [member.pod, member]));
+  const known = new Map(pods.map((pod) => [pod.name, pod]));
+  return unserved.map(({ id, owner }) => {
+    const name = owner?.pod ?? writerPod(cluster.name, id);
+    const what = known.get(name)?.problem ?? members.get(name)?.state ?? "not connected";
+    return `${name} (${what})`;
+  });
 };
 
 /** Pods that are wanted and do not serve, with what is known of each. */
@@ -181,7 +194,7 @@ const shardStatuses = (topology: Topology, sessions: readonly Session[]): readon
   for (const member of topology.members) {
     if (member.home === "reader" && member.shard !== null) readers[member.shard]?.push(member);
   }
-  return topology.shards.map(({ id, epoch, owner, slots }) => {
+  return topology.shards.map(({ id, epoch, owner, slots, inSync, phase }) => {
     const mine = (readers[id] ?? []).sort((a, b) => ordinalOf(a.pod) - ordinalOf(b.pod));
     const lags = mine.flatMap(({ pod }) => {
       const serving = byPod.get(pod)?.report.serving;
@@ -191,6 +204,8 @@ const shardStatuses = (topology: Topology, sessions: readonly Session[]): readon
       id,
       epoch,
       owner: owner?.pod ?? "",
+      inSync,
+      phase: phase.kind,
       slots: countSlots(slots),
       keys: (owner === null ? undefined : byPod.get(owner.pod)?.report.keys) ?? 0,
       readers: mine.map(({ pod }) => pod),

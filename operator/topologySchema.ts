@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { epoch, mapVersion, shardId, shardsMax } from "../core/ids.ts";
+import { epoch, mapVersion, shardId, shardsMax, version } from "../core/ids.ts";
 import { EdisError } from "../core/errors.ts";
 import { inSyncMax, readersMax } from "../core/limits.ts";
 import { branded, movesShape, shardShape, slotRanges } from "../core/shape.ts";
@@ -111,6 +111,17 @@ export const ownershipSchema: Schema = {
       },
     },
     epochFloor: { ...count, description: "No shard that is added begins below this epoch." },
+    processes: {
+      description: "What tells the owners' processes from others of the same pods.",
+      type: "array",
+      maxItems: shardsMax,
+      items: {
+        type: "object",
+        required: ["shard", "epoch", "uid", "startedAtMs"],
+        "x-kubernetes-preserve-unknown-fields": true,
+        properties: { shard: count, epoch: count, uid: { type: "string" }, startedAtMs: { type: "number" } },
+      },
+    },
   },
 };
 
@@ -132,6 +143,15 @@ const decoded = v.object({
     null,
   ),
   epochFloor: v.optional(branded(epoch), 0),
+  processes: v.optional(
+    v.array(
+      v.object({
+        ...{ shard: branded(shardId), epoch: branded(epoch), uid: v.string(), startedAtMs: v.number() },
+        held: v.nullish(v.object({ epoch: branded(epoch), version: branded(version) }), null),
+      }),
+    ),
+    [],
+  ),
 });
 
 /** Reads what is stored in a ShardTopology's `spec`. Throws `bad-argument`: nothing is decided on half an ownership. */

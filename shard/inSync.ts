@@ -27,6 +27,8 @@ export type Follower = {
   readonly lag: Lag;
   /** What the topology says of it: it follows this shard, or it ends soon or is meant for another; null where it says nothing. */
   readonly isWanted: boolean | null;
+  /** It has granted a lease that holds still: the owner's would end at once with its entry otherwise. */
+  readonly hasGranted: boolean;
 };
 
 /** A follower that is further behind than this does not become a member: it would hold up answers at once. */
@@ -58,9 +60,13 @@ export const judge = (inSync: InSync, followers: ReadonlyMap<string, Follower>):
 const hasFallenBehind = (follower: Follower | undefined): boolean =>
   follower === undefined || follower.isWanted === false || follower.lag.ms > leaveLagMsMax;
 
-const hasCaughtUp = ({ begins }: InSync, { isStreaming, isWanted, acked, lag }: Follower): boolean =>
+const hasCaughtUp = (
+  { begins }: InSync,
+  { isStreaming, isWanted, hasGranted, acked, lag }: Follower,
+): boolean =>
   isStreaming &&
   isWanted === true &&
+  hasGranted &&
   acked >= begins &&
   lag.bytes <= joinLagMax.bytes &&
   lag.ms <= joinLagMax.ms;

@@ -52,7 +52,7 @@ const unsentBytesMax = 64 * 1024;
 
 /** While info is away everything else goes on; the session comes back by itself. */
 export const startInfoSession = (options: InfoOptions): InfoSession => {
-  const { urls, clusterId, self, token, register, topology, network, clock, random, logger } = options;
+  const { urls, clusterId, self, token, register, network, clock, random, logger } = options;
   const ended = new AbortController();
   let connection: Connection | null = null;
   let reportIsDue = false;
@@ -66,7 +66,10 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     else {
       const seq = ++reports;
       options.reporting(seq);
-      connection.send(encodeMessage({ kind: "report", report: { ...options.report(), seq } }));
+      const obeyed = options.topology.current()?.topology;
+      const topology = obeyed === undefined ? null : { term: obeyed.term, revision: obeyed.revision };
+      const said = { ...options.report(), seq, topology };
+      connection.send(encodeMessage({ kind: "report", report: said }));
     }
   };
 
@@ -81,22 +84,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
     report();
     return {
       message: (frame) => {
-        const message = decodeMessage(toShardSchema, frame);
-        switch (message.kind) {
-          case "topology":
-            topology.offer(message.topology);
-            return;
-          case "change":
-            // A new session begins with a snapshot.
-            if (!topology.offerChange(message.change)) to.cut();
-            return;
-          case "grant":
-            options.granted(message);
-            return;
-          case "failure":
-            logger.warn({ code: message.code, message: message.message }, "info ends the session");
-            return;
-        }
+        hear(options, to, decodeMessage(toShardSchema, frame));
       },
       closed: () => {
         if (connection === to) connection = null;
@@ -130,6 +118,24 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
       await done;
     },
   };
+};
+
+const hear = ({ topology, granted, logger }: InfoOptions, from: Connection, message: ToShard): void => {
+  switch (message.kind) {
+    case "topology":
+      topology.offer(message.topology);
+      return;
+    case "change":
+      // A new session begins with a snapshot.
+      if (!topology.offerChange(message.change)) from.cut();
+      return;
+    case "grant":
+      granted(message);
+      return;
+    case "failure":
+      logger.warn({ code: message.code, message: message.message }, "info ends the session");
+      return;
+  }
 };
 
 type Teller = {

@@ -1,4 +1,3 @@
-import { EdisError } from "../core/errors.ts";
 import { epoch, version, type Epoch, type ShardId, type Version } from "../core/ids.ts";
 import type { ToReader } from "../core/message.ts";
 import type { Place, Request, Result } from "../core/request.ts";
@@ -221,8 +220,7 @@ const startCopy = <To>(
 const takeCopied = <To>(reader: Reader<To>, bytes: Uint8Array): readonly ReaderEffect<To>[] => {
   const { copy, holding } = reader;
   if (copy?.kind !== "entries") return [];
-  const copied = takeEntries(holding.store, bytes);
-  if (copied < 0) throw new EdisError("bad-message", "Cannot take a copy: a record came among its entries");
+  const copied = takeEntries(holding.store, { bytes, from: 0, to: bytes.length });
   reader.copy = { ...copy, copied: copy.copied + copied };
   return [{ kind: "copied", bytes }];
 };

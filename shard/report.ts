@@ -32,7 +32,7 @@ export const reportOf = (
     keys: holding?.store.keys() ?? 0,
     bytes: holding?.store.bytes() ?? 0,
     readers: role.kind === "nothing" ? [] : [...readers],
-    ...{ seq: 0, promised },
+    ...{ seq: 0, promised, topology: null },
   };
 };
 

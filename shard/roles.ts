@@ -7,6 +7,7 @@ import { dutyOf, floorOf, type Duty } from "./duty.ts";
 import type { Held } from "./held.ts";
 import type { LogEvents } from "./log/log.ts";
 import { follow as followSettings } from "./memory.ts";
+import { createPromises, type PromiseOptions, type Promises } from "./promise.ts";
 import { createReader } from "./reader.ts";
 import { slotsNow } from "./moves/slots.ts";
 import {
@@ -68,8 +69,8 @@ export type Roles = {
   readonly reporting: (seq: number) => void;
   /** Info has granted an owner of this shard and epoch a lease. */
   readonly granted: (grant: InfoGrant) => void;
-  /** The promises are kept by now: becomes what waited for that. */
-  readonly promisesKept: () => void;
+  /** Takes over what earlier processes have promised. */
+  readonly restore: Promises["restore"];
   /** What a log of this process has to tell. */
   readonly logEvents: LogEvents;
   /** Serves nothing any more; resolves once everything is on the volume. */
@@ -78,37 +79,23 @@ export type Roles = {
 
 export type InfoGrant = Extract<ToShard, { kind: "grant" }>;
 
-export type RolesOptions = ServingOptions & {
+export type RolesOptions = Omit<ServingOptions, "promises"> & {
+  /** Resolves once these promises are on the volume, and survive. */
+  readonly keepPromises: PromiseOptions["write"];
   readonly open: ShelfOptions["open"];
   readonly whole: (shard: ShardId) => void;
   /** The memory limit of this process's own container; null where there is none. */
   readonly containerBytes: number | null;
 };
 
-type State = Omit<Serving, "options"> & { readonly options: RolesOptions };
+type State = Omit<Serving, "options"> & { readonly options: RolesOptions & ServingOptions };
 
 const tickEveryMs = 20;
 
-export const createRoles = (options: RolesOptions): Roles => {
-  const { clock } = options;
-  const roleOptions: RoleOptions = {
-    ...options,
-    whole: ({ holding }) => {
-      options.whole(holding.shard);
-    },
-    leaseMs: () => settingsOf(state).leaseMs,
-  };
-  const state: State = {
-    ...{ options, roleOptions, role: { kind: "nothing" }, index: null, slots: new Uint8Array(slotCount) },
-    shelf: createShelf({
-      ...options,
-      ready: () => {
-        become(state);
-      },
-    }),
-    ...{ isFull: false, isStopped: false, isFlushDue: false, undurable: createUndurable() },
-    ...{ nothing: null, activated: new Map(), duty: { kind: "nothing", shard: null }, marks: 0 },
-  };
+export const createRoles = (given: RolesOptions): Roles => {
+  const state = createState(given);
+  const { roleOptions, options } = state;
+  const { clock, promises } = options;
   const cancels = [
     keepExpiring(clock, () => expire(state)),
     keepCompacting(clock, () => heldBy(state)?.holding.store),
@@ -122,7 +109,7 @@ export const createRoles = (options: RolesOptions): Roles => {
     role: () => state.role,
     held: () => heldBy(state),
     standing: () =>
-      standingOf(state.role, { ...state, informed: state.index !== null, isNext: isNext(state) }),
+      standingOf(state.role, { slots: state.slots, informed: state.index !== null, isNext: isNext(state) }),
     keep: (held) => {
       state.shelf.put(held);
     },
@@ -142,10 +129,7 @@ export const createRoles = (options: RolesOptions): Roles => {
     ageMs: () => ageMs(state),
     ...tenureOf(state),
     promised: () => promisedBy(state),
-    promisesKept: () => {
-      become(state);
-      options.changed();
-    },
+    restore: promises.restore,
     logEvents: logEventsOf(state, () => {
       become(state);
     }),
@@ -156,6 +140,36 @@ export const createRoles = (options: RolesOptions): Roles => {
       await state.shelf.close();
     },
   };
+};
+
+const createState = (given: RolesOptions): State => {
+  const promises = createPromises({
+    ...{ clock: given.clock, write: given.keepPromises, failed: given.failed },
+    changed: () => {
+      become(state);
+      given.changed();
+    },
+  });
+  const options = { ...given, promises };
+  const roleOptions: RoleOptions = {
+    ...options,
+    whole: ({ holding }) => {
+      options.whole(holding.shard);
+    },
+    leaseMs: () => settingsOf(state).leaseMs,
+  };
+  const shelf = createShelf({
+    ...options,
+    ready: () => {
+      become(state);
+    },
+  });
+  const state: State = {
+    ...{ options, roleOptions, role: { kind: "nothing" }, index: null, slots: new Uint8Array(slotCount) },
+    ...{ shelf, isFull: false, isStopped: false, isFlushDue: false, undurable: createUndurable() },
+    ...{ nothing: null, activated: new Map(), duty: { kind: "nothing", shard: null }, marks: 0 },
+  };
+  return state;
 };
 
 const heldBy = ({ role, shelf }: State): Held | null => (role.kind === "nothing" ? shelf.held() : role.held);
@@ -369,7 +383,11 @@ const isSameSource = (a: Member | null, b: Member | null): boolean =>
 const settingsOf = ({ index }: State): Settings => index?.topology.settings ?? usualSettings;
 
 /** The topology names this process an owner, and it is about to be. */
-const isNext = ({ duty, role }: State): boolean => duty.kind === "own" && role.kind !== "owner";
+const isNext = ({ duty, role, options, activated }: State): boolean => {
+  if (duty.kind !== "own" || role.kind === "owner") return false;
+  const { id, epoch } = duty.shard;
+  return epoch >= options.promises.floor(id) && epoch > (activated.get(id) ?? 0);
+};
 
 type OfTenure = Pick<Roles, "safe" | "hasHeir" | "reporting" | "granted">;
 

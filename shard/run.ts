@@ -11,6 +11,7 @@ import type { Network } from "../net/network.ts";
 import type { Config } from "./config.ts";
 import { containerBytes } from "./container.ts";
 import { createCounters, type Counters } from "./counters.ts";
+import { endShard } from "./ending.ts";
 import { createFront, type Front } from "./front/front.ts";
 import { listenResp, type RespListener } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
@@ -23,14 +24,13 @@ import { createMoves, type Moves } from "./moves/moves.ts";
 import { slotSizesOf } from "./moves/sizes.ts";
 import { createParked, type Parked } from "./parked.ts";
 import { sortedByFirst } from "./replication/port.ts";
-import { createPromises, type Promises } from "./promise.ts";
 import { createPublisher, type Publisher } from "./replication/publisher.ts";
 import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import { createSegmentStore } from "./store/segmentStore.ts";
 import type { Store } from "./store/store.ts";
 import { createTopologyKeeper, type TopologyKeeper } from "./topology.ts";
-import { createVolume, type Volume } from "./volume.ts";
+import { createVolume, type Volume, type VolumeOptions } from "./volume.ts";
 
 /** One shard process: its ports are open and it has begun to look for info. */
 export type Shard = {
@@ -59,7 +59,7 @@ export type Rim = {
 
 /** Starts the process's parts and ties them together. Rejects where a port is taken or the volume cannot be used. */
 export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
-  const { network, disk, clock, logger, random, incarnation } = rim;
+  const { network, clock, logger, random, incarnation } = rim;
   const { home, clusterId, token } = config;
   const self = { pod: config.pod, incarnation };
   const counters = createCounters();
@@ -70,17 +70,12 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const publisher = createPublisher({ clock, logger, counters });
   const parked = createParked(clock);
   const createStore = storesOf(rim);
-  const promises = createPromises({
-    ...{ clock, failed: rim.failed, write: (promised) => volume.promise(promised) },
-    changed: () => {
-      roles.promisesKept();
-    },
-  });
   const roles: Roles = createRoles({
-    ...{ ...rim, clusterId, self, home, token, counters, createStore, usage, promises },
+    ...{ ...rim, clusterId, self, home, token, counters, createStore, usage },
     publisher: alsoTo(publisher, () => moves),
     ...{ journal: createJournal(), containerBytes: config.ownContainer ? containerBytes() : null },
     open: (shard) => volume.open(shard),
+    keepPromises: (promised) => volume.promise(promised),
     whole: (shard) => {
       volume.keepOnly(shard);
     },
@@ -94,9 +89,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     topology: () => topology.current(),
     ...{ safe: () => roles.held()?.log.durable() ?? version(0), changed: reportSoon, served: parked.again },
   });
-  const volume = createVolume({
-    ...{ disk, folder: config.data, clusterId, clock, logger, createStore, events: roles.logEvents },
-    limits: rim.log ?? usualLimits,
+  const volume = volumeOf(config, rim, {
+    ...{ createStore, events: roles.logEvents },
     fsync: () => topology.current()?.topology.settings.fsync ?? "everysec",
   });
   const report = (): Report =>
@@ -119,14 +113,10 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     registered: () => session?.isConnected() ?? false,
   });
   // Nobody is told of this process before it knows what it holds.
-  await keepFound(volume, { roles, promises });
+  await keepFound(volume, roles);
   const address = addressAt(config.advertiseHost, open);
-  const register = registerOf(config, address, clock.wallMs());
-  const session: InfoSession | undefined = startInfoSession({
-    ...{ reporting: roles.reporting, granted: roles.granted },
-    slotSizes: () => slotSizesOf(roles.role(), topology.current()),
-    ...{ urls: config.info, clusterId, self, token, register, report, topology },
-    ...{ network, clock, random, logger },
+  const session: InfoSession | undefined = openSession(config, rim, {
+    ...{ register: registerOf(config, address, clock.wallMs()), roles, report, topology },
   });
   logger.info({ ...address, home }, "shard process started");
 
@@ -135,9 +125,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     end: async ({ handsOver }) => {
       leaving = true;
       session.reportSoon();
-      if (handsOver) await handOver(roles, session, { clock, handoverMs: config.handoverMs });
-      await end({ front, publisher, roles, moves, open, clock }, config.drainMs);
-      await Promise.all([session.stop(), ...Object.values(open).map((port) => port.close())]);
+      await endShard({ front, publisher, roles, moves, session, open, clock }, { ...config, handsOver });
       logger.info({}, "shard process ended");
     },
   };
@@ -187,12 +175,9 @@ const openAll = async (config: Config, rim: Rim, parts: Parts): Promise<Open> =>
   return { ...ports, resp, http };
 };
 
-const keepFound = async (
-  volume: Volume,
-  { roles, promises }: { readonly roles: Roles; readonly promises: Promises },
-): Promise<void> => {
+const keepFound = async (volume: Volume, roles: Roles): Promise<void> => {
   const found = await volume.found();
-  promises.restore(await volume.promised());
+  roles.restore(await volume.promised());
   if (found !== null) roles.keep(await volume.open(found));
 };
 
@@ -205,6 +190,29 @@ const alsoTo = (publisher: Publisher, moves: () => Moves): Publisher => ({
   },
 });
 
+const volumeOf = (
+  { data, clusterId }: Config,
+  { disk, clock, logger, log }: Rim,
+  around: Pick<VolumeOptions, "createStore" | "events" | "fsync">,
+): Volume =>
+  createVolume({ ...around, disk, folder: data, clusterId, clock, logger, limits: log ?? usualLimits });
+
+const openSession = (
+  { info, clusterId, pod, token }: Config,
+  { network, clock, random, logger, incarnation }: Rim,
+  {
+    roles,
+    topology,
+    report,
+    register,
+  }: Pick<Parts, "roles" | "topology" | "report"> & { readonly register: Register },
+): InfoSession =>
+  startInfoSession({
+    ...{ urls: info, clusterId, self: { pod, incarnation }, token, register, report, topology },
+    ...{ reporting: roles.reporting, granted: roles.granted, network, clock, random, logger },
+    slotSizes: () => slotSizesOf(roles.role(), topology.current()),
+  });
+
 const registerOf = (
   { home, node, zone, podUid: uid }: Config,
   address: Address,
@@ -214,55 +222,6 @@ const registerOf = (
 const storesOf = ({ random, createStore }: Rim): (() => Store) =>
   createStore ??
   ((): Store => createSegmentStore({ seed: { low: random() * 2 ** 32, high: random() * 2 ** 32 } }));
-
-type Serving = {
-  readonly front: Front;
-  readonly publisher: Publisher;
-  readonly roles: Roles;
-  readonly moves: Moves;
-  readonly open: Open;
-  readonly clock: Clock;
-};
-
-const lookEveryMs = 10;
-/** An info that restarts, or another one, is back sooner. */
-const unheardMsMax = 2_000;
-
-/** Serves on until somebody else owns the shard; not longer than somebody can be made owner by whoever is there. */
-const handOver = async (
-  roles: Roles,
-  session: InfoSession,
-  { clock, handoverMs }: { readonly clock: Clock; readonly handoverMs: number },
-): Promise<void> => {
-  const untilMs = clock.nowMs() + handoverMs;
-  let heardMs = clock.nowMs();
-  while (roles.role().kind === "owner" && roles.hasHeir()) {
-    const nowMs = clock.nowMs();
-    if (session.isConnected()) heardMs = nowMs;
-    if (nowMs > untilMs || nowMs - heardMs > unheardMsMax) return;
-    await clock.sleep(lookEveryMs);
-  }
-};
-
-/** Tells everybody, serves on for a while, and then nobody any more. */
-const end = async (
-  { front, publisher, roles, moves, open, clock }: Serving,
-  drainMs: number,
-): Promise<void> => {
-  front.leaving();
-  publisher.leaving();
-  await clock.sleep(drainMs);
-  const { client, replication, resp } = open;
-  const listeners = [client, replication, resp];
-  for (const port of listeners) port.stopAccepting();
-  front.close();
-  resp.end();
-  // Readers get what was acknowledged last.
-  await waitFor(publisher.isCaughtUp, clock);
-  moves.stop();
-  await roles.stop();
-  await waitFor(() => listeners.every((port) => port.connections() === 0), clock);
-};
 
 const addressAt = (
   host: string,
@@ -318,12 +277,4 @@ const openPorts = async (
     pace: false,
   });
   return { client, replication };
-};
-
-const closingMsMax = 400;
-
-/** Waits for peers to do their part, but not for ever. */
-const waitFor = async (holds: () => boolean, clock: Clock): Promise<void> => {
-  const untilMs = clock.nowMs() + closingMsMax;
-  while (!holds() && clock.nowMs() < untilMs) await clock.sleep(10);
 };

@@ -65,6 +65,8 @@ type State = {
   readonly lease: ReturnType<typeof createLease>;
   readonly inSync: ReturnType<typeof createInSync>;
   followers: ReadonlyMap<string, Follower>;
+  /** Which process of each pod was heard last. */
+  readonly incarnations: Map<string, string>;
   index: TopologyIndex | null;
   untilMs: number;
   freeze: Freeze | null;
@@ -79,6 +81,7 @@ export const createTenure = (options: TenureOptions): Tenure => {
   const { clock, held, epoch, begins, settings, nextMark } = options;
   const state: State = {
     ...{ options, lease: createLease(), inSync: createInSync(begins), followers: new Map() },
+    incarnations: new Map(),
     ...{ index: null, untilMs: Infinity, freeze: null, toldFrozen: false },
   };
   const { lease, inSync } = state;
@@ -144,20 +147,25 @@ const safeOf = ({ options, inSync, followers }: State): Version => {
 
 /** Takes the followers as they are now. */
 const look = (state: State): void => {
-  const { options, inSync, lease } = state;
-  const before = state.followers;
+  const { options, inSync, lease, incarnations } = state;
+  const nowMs = options.clock.nowMs();
   state.followers = new Map(
-    options.followers().map((one) => [one.pod, { ...one, isWanted: isWanted(state, one) }]),
+    options.followers().map((one) => {
+      const hasGranted = (lease.members.get(one.pod) ?? -Infinity) > nowMs;
+      return [one.pod, { ...one, isWanted: isWanted(state, one), hasGranted }];
+    }),
   );
-  for (const { pod, incarnation } of state.followers.values())
-    if (before.get(pod) !== undefined && before.get(pod)?.incarnation !== incarnation) forget(lease, pod);
+  for (const { pod, incarnation } of state.followers.values()) {
+    if ((incarnations.get(pod) ?? incarnation) !== incarnation) forget(lease, pod);
+    incarnations.set(pod, incarnation);
+  }
   if (judge(inSync, state.followers)) options.tell();
   settle(state);
 };
 
 const isWanted = ({ index, options }: State, { pod, incarnation }: FollowerStatus): boolean | null => {
   const member = index?.member(pod);
-  if (member === undefined || member.incarnation !== incarnation) return null;
+  if (member?.incarnation !== incarnation) return null;
   return member.state !== "leaving" && member.shard === options.held.holding.shard;
 };
 

@@ -1,10 +1,15 @@
 import type { Clock } from "../../core/clock.ts";
 import { EdisError } from "../../core/errors.ts";
-import type { Term } from "../../core/ids.ts";
+import type { ShardId, Term } from "../../core/ids.ts";
 import { decodeMessage, fromClientSchema, type Hello } from "../../core/message.ts";
+import type { Shard } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
+import type { Ownership, ShardMemory } from "../plan/model.ts";
 import { createAudience } from "./audience.ts";
+import { createGrants, type Grants } from "./grants.ts";
 import { createNews, type News } from "./news.ts";
+import { createPhases } from "./phases.ts";
+import type { Announced } from "./publish.ts";
 import { createSessions, type Sessions } from "./sessions.ts";
 
 export type Identity = {
@@ -18,7 +23,12 @@ export type Identity = {
 export type ClusterHub = {
   readonly identity: Identity;
   readonly sessions: Sessions;
-  readonly news: News;
+  readonly news: Pick<News, "topology">;
+  /** What was read or written holds: tells it, and grants by it. */
+  readonly publish: (ownership: Ownership, announced: Announced) => void;
+  /** See Grants. */
+  readonly hold: Grants["hold"];
+  readonly memory: () => ReadonlyMap<ShardId, ShardMemory>;
   readonly openShard: (connection: Connection, hello: Hello) => Handlers;
   readonly openClient: (connection: Connection) => Handlers;
   readonly clients: () => number;
@@ -28,14 +38,19 @@ export type ClusterHub = {
 export type ClusterHubOptions = {
   readonly identity: Identity;
   readonly term: Term;
+  readonly mayGrant: () => boolean;
   readonly clock: Clock;
   /** A session came, went, or does something else. */
   readonly changed: () => void;
 };
 
 /** Joins the parts: sessions come in, the topology goes out to them and to clients that watch. */
-export const createClusterHub = ({ identity, term, clock, changed }: ClusterHubOptions): ClusterHub => {
+export const createClusterHub = (options: ClusterHubOptions): ClusterHub => {
+  const { identity, term, clock, changed } = options;
   const audience = createAudience();
+  const grants = createGrants(clock, options.mayGrant);
+  const phases = createPhases(clock);
+  let shards: readonly Shard[] = [];
   const clients = new Set<Connection>();
   const sessions: Sessions = createSessions(clock, {
     changed: () => {
@@ -45,8 +60,15 @@ export const createClusterHub = ({ identity, term, clock, changed }: ClusterHubO
     reported: (session) => {
       news.reported(session);
     },
+    answer: grants.answer,
   });
-  const news = createNews({ ...identity, term, clock, sessions: sessions.list, tell: audience.tell });
+  const news = createNews({
+    ...{ ...identity, term, clock, sessions: sessions.list },
+    tell: (topology, change) => {
+      audience.tell(topology, change);
+      phases.told(topology);
+    },
+  });
   const drained = (connection: Connection) => () => {
     audience.drained(connection);
   };
@@ -55,6 +77,14 @@ export const createClusterHub = ({ identity, term, clock, changed }: ClusterHubO
     identity,
     sessions,
     news,
+    publish: (ownership, announced) => {
+      ({ shards } = ownership);
+      phases.publish(shards);
+      grants.publish(shards);
+      news.publish(ownership, announced);
+    },
+    hold: grants.hold,
+    memory: () => new Map(shards.map(({ id }) => [id, { ...phases.of(id), grantMs: grants.sinceMs(id) }])),
     openShard: (connection, hello) => {
       const { message, closed } = sessions.open(connection, hello);
       audience.join(connection);

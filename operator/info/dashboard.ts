@@ -50,7 +50,7 @@ export const dashboardHtml = `<!doctype html>
       const readers = topology.members.filter((member) => member.home === "reader" && member.shard === shard.id);
       const keys = owner && reports.get(owner) ? reports.get(owner).keys.toLocaleString() : "–";
       const who = owner ? pod(owner, members.get(owner), reports.get(owner)) : make("span", "quiet", "none yet");
-      const phase = shard.phase.kind === "restoring" ? make("div", "quiet", "restoring from " + shard.phase.from) : "";
+      const phase = shard.phase.kind === "stable" ? "" : make("div", "quiet", shard.phase.kind);
       return make("tr", "", make("td", "", String(shard.id)), make("td", "", slotsOf(shard)), make("td", "number", String(shard.epoch)),
         make("td", "number", keys), make("td", "", who, phase),
         make("td", "", ...readers.map((member) => pod(member.pod, member, reports.get(member.pod)))));

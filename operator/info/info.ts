@@ -1,10 +1,10 @@
 import { EdisError, messageOf } from "../../core/errors.ts";
 import type { Clock } from "../../core/clock.ts";
-import type { Term } from "../../core/ids.ts";
+import type { ShardId, Term } from "../../core/ids.ts";
 import type { Logger } from "../../core/logger.ts";
 import type { PodRef, Topology } from "../../core/topology.ts";
 import type { Network } from "../../net/network.ts";
-import type { Ownership, Session } from "../plan/model.ts";
+import type { Departed, Ownership, Session, ShardMemory } from "../plan/model.ts";
 import type { ShardClusterStatus } from "../shardCluster.ts";
 import type { Identity } from "./clusterHub.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
@@ -19,8 +19,8 @@ export type Leader = { readonly info: string; readonly http: string };
 export type Info = {
   readonly infoPort: number;
   readonly httpPort: number;
-  /** Begins to serve, knowing nothing yet, in this term. */
-  readonly lead: (term: Term) => void;
+  /** Begins to serve, knowing nothing yet, in this term. Owners are granted leases while `mayGrant` says so: it leads, by its own clock, now. */
+  readonly lead: (term: Term, mayGrant: () => boolean) => void;
   /** Stands by: everybody is sent to the leader, where one is known. */
   readonly follow: (leader: Leader | null) => void;
   /** Hears of each cluster (by key) whose sessions changed. One listener. */
@@ -29,6 +29,10 @@ export type Info = {
   readonly open: (identity: Identity) => void;
   readonly remove: (key: string) => void;
   readonly sessions: (key: string) => readonly Session[];
+  readonly departed: (key: string) => readonly Departed[];
+  readonly memory: (key: string) => ReadonlyMap<ShardId, ShardMemory>;
+  /** To be called before a write that ends what these owners have: they are granted nothing until the next publish. */
+  readonly hold: (key: string, shards: readonly ShardId[]) => void;
   readonly topology: (key: string) => Topology | null;
   readonly publish: (key: string, ownership: Ownership, announced: Announced) => void;
   /** For the pages. */

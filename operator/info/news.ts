@@ -1,6 +1,6 @@
 import type { Cancel, Clock } from "../../core/clock.ts";
 import { revision, type Term } from "../../core/ids.ts";
-import { difference, type Member, type MemberState, type Topology } from "../../core/topology.ts";
+import { difference, type Member, type MemberState, type Shard, type Topology } from "../../core/topology.ts";
 import type { TopologyChange } from "../../core/topology.ts";
 import type { Ownership, Session } from "../plan/model.ts";
 import { memberJudge, topologyOf, type Announced } from "./publish.ts";
@@ -104,10 +104,14 @@ const isLearning = (
 ): boolean => {
   const pods = new Set(present.map(({ pod }) => pod));
   return (
-    (sinceMs < ownersUnknownMsMax && shards.some(({ owner }) => owner !== null && !pods.has(owner.pod))) ||
+    (sinceMs < ownersUnknownMsMax &&
+      shards.some((shard) => isWaitedFor(shard) && !pods.has(shard.owner?.pod ?? ""))) ||
     (sinceMs < readersUnknownMsMax && assignments.some(({ pod }) => !pods.has(pod)))
   );
 };
+
+/** One that is being replaced may never come: those who are to take its place must hear of that. */
+const isWaitedFor = ({ owner, phase }: Shard): boolean => owner !== null && phase.kind !== "fencing";
 
 const differs = (before: Topology, change: TopologyChange): boolean =>
   change.shards.length + change.members.length + change.gone.length > 0 ||

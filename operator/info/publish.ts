@@ -72,48 +72,29 @@ export const memberJudge = (
     const { home, address, node, zone } = registered;
     const known = last.get(pod);
     const was = known?.incarnation === incarnation ? known : undefined;
-    if (home === "writer") {
-      const shard = writersShard(session, ownership);
-      return {
-        pod,
-        incarnation,
-        home,
-        shard: shard?.id ?? null,
-        state: writerState(session, shard),
-        address,
-        node,
-        zone,
-      };
-    }
-    const shard = assigned.get(pod);
+    const shard = home === "writer" ? ownership.shards[ordinalOf(pod)] : assigned.get(pod);
     const owner = shard?.owner === null || shard === undefined ? undefined : byPod.get(shard.owner.pod);
     const ownerServes = owner !== undefined && shard !== undefined && ownsNow(owner, shard);
     const wasServing = was?.state === "serving" && was.shard === shard?.id;
-    const state = readerState(session, shard, { ownerServes, wasServing, lagMsMax });
+    const state =
+      shard !== undefined && isRef(shard.owner, session)
+        ? ownerState(session, shard)
+        : followerState(session, shard, { ownerServes, wasServing, lagMsMax });
     return { pod, incarnation, home, shard: shard?.id ?? null, state, address, node, zone };
   };
 };
 
-const writersShard = (session: Session, { shards }: Ownership): Shard | undefined => {
-  const shard = shards[ordinalOf(session.pod)];
-  if (shard === undefined) return undefined;
-  const target = shard.phase.kind === "restoring" ? shard.phase.target : null;
-  return isRef(shard.owner, session) || isRef(target, session) ? shard : undefined;
-};
-
-const writerState = (session: Session, shard: Shard | undefined): MemberState => {
-  const { leaving, serving } = session.report;
-  if (leaving) return "leaving";
-  if (shard === undefined) return "starting";
+/** One that is ending owns its shard all the same, until that is handed over. */
+const ownerState = (session: Session, shard: Shard): MemberState => {
   if (ownsNow(session, shard)) return "serving";
-  return serving.kind === "reader" ? "copying" : "starting";
+  return session.report.leaving ? "leaving" : "starting";
 };
 
 /** Whether this process orders the shard's writes in the epoch that was given to it. */
 export const ownsNow = (session: Session, shard: Shard): boolean => {
-  const { serving, leaving } = session.report;
+  const { serving } = session.report;
   const says = serving.kind === "owner" && serving.shard === shard.id && serving.epoch === shard.epoch;
-  return says && !leaving && isRef(shard.owner, session);
+  return says && isRef(shard.owner, session);
 };
 
 type Rotation = {
@@ -122,7 +103,7 @@ type Rotation = {
   readonly lagMsMax: number;
 };
 
-const readerState = (
+const followerState = (
   { report }: Session,
   shard: Shard | undefined,
   { ownerServes, wasServing, lagMsMax }: Rotation,

@@ -15,7 +15,7 @@ const pauseMsMax = 300;
 const learningMsMax = 5_000;
 const namedMax = 10;
 
-type Leading = { readonly term: Term; readonly sinceMs: number };
+type Leading = { readonly term: Term; readonly sinceMs: number; readonly mayGrant: () => boolean };
 type Known = { readonly hub: ClusterHub; status: ShardClusterStatus | null };
 
 /** The clusters that info knows, by key; whether it leads; and whom a hello is for. */
@@ -48,7 +48,7 @@ export const createRegistry = (clock: Clock): Registry => {
     leader = nextLeader;
     for (const key of [...known.keys()]) remove(key, new NotLeaderError(leader?.info ?? ""));
   };
-  const open = (identity: Identity, term: Term): void => {
+  const open = (identity: Identity, { term, mayGrant }: Leading): void => {
     const key = identity.cluster;
     const before = known.get(key)?.hub.identity;
     if (before !== undefined && sameIdentity(before, identity)) return;
@@ -56,15 +56,18 @@ export const createRegistry = (clock: Clock): Registry => {
     const tell = (): void => {
       changed(key);
     };
-    known.set(key, { hub: createClusterHub({ identity, term, clock, changed: tell }), status: null });
+    known.set(key, {
+      hub: createClusterHub({ identity, term, mayGrant, clock, changed: tell }),
+      status: null,
+    });
   };
   const sweep = sweeper(clock, known);
 
   return {
     find,
     admit: (hello) => admit(find(hello), hello),
-    lead: (term) => {
-      changeTo({ term, sinceMs: clock.nowMs() }, null);
+    lead: (term, mayGrant) => {
+      changeTo({ term, mayGrant, sinceMs: clock.nowMs() }, null);
     },
     follow: (next) => {
       changeTo(null, next);
@@ -76,15 +79,20 @@ export const createRegistry = (clock: Clock): Registry => {
       changed = listener;
     },
     open: (identity) => {
-      if (leading !== null) open(identity, leading.term);
+      if (leading !== null) open(identity, leading);
     },
     remove: (key) => {
       remove(key);
     },
     sessions: (key) => known.get(key)?.hub.sessions.list() ?? [],
+    departed: (key) => known.get(key)?.hub.sessions.departed() ?? [],
+    memory: (key) => known.get(key)?.hub.memory() ?? new Map(),
+    hold: (key, shards) => {
+      known.get(key)?.hub.hold(shards);
+    },
     topology: (key) => known.get(key)?.hub.news.topology() ?? null,
     publish: (key, ownership, announced) => {
-      known.get(key)?.hub.news.publish(ownership, announced);
+      known.get(key)?.hub.publish(ownership, announced);
     },
     show: (key, status) => {
       const cluster = known.get(key);

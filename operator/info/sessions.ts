@@ -10,7 +10,8 @@ import {
 } from "../../core/message.ts";
 import type { PodRef } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
-import type { Session } from "../plan/model.ts";
+import { suspectMs } from "../plan/ownerPlan.ts";
+import type { Departed, Session } from "../plan/model.ts";
 
 /** Five heartbeats: a process that is there reports every 0.2 s. */
 export const silentMsMax = 1_000;
@@ -26,6 +27,8 @@ export type Sessions = {
   readonly admit: (ref: PodRef) => void;
   /** Processes that registered, reported, and are not silent. */
   readonly list: () => readonly Session[];
+  /** Processes that were in the list and are not any more. */
+  readonly departed: () => readonly Departed[];
   /** Drops the silent; `pausedMs` is how long this process itself could not hear. */
   readonly sweep: (pausedMs: number) => void;
   readonly close: (reason: EdisError) => void;
@@ -36,6 +39,8 @@ export type SessionEvents = {
   readonly changed: () => void;
   /** A heartbeat of one that is there already. */
   readonly reported: (session: Session) => void;
+  /** What is said to a report at once; null: nothing. */
+  readonly answer: (session: Session) => Uint8Array | null;
 };
 
 type Tracked = {
@@ -57,6 +62,7 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
   const drop = (tracked: Tracked): void => {
     if (byPod.get(tracked.ref.pod) !== tracked) return;
     byPod.delete(tracked.ref.pod);
+    if (tracked.session !== null) starts.left(tracked.ref, tracked.silent ? tracked.heardMs : clock.nowMs());
     if (isThere(tracked)) events.changed();
   };
   const replace = (old: Tracked, incarnation: string): void => {
@@ -71,6 +77,9 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
     tracked.session = session;
     tracked.heardMs = clock.nowMs();
     tracked.silent = false;
+    starts.came(tracked.ref);
+    const answer = events.answer(session);
+    if (answer !== null) tracked.connection.send(answer);
     if (before === null || activity(before.report) !== activity(report)) events.changed();
     else events.reported(session);
   };
@@ -109,9 +118,16 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
           : {
               ...tracked.session,
               ageMs: starts.ageMs(tracked.ref),
+              silentMs: clock.nowMs() - tracked.heardMs,
               slotSizes: tracked.slotSizes,
             },
       ),
+    departed: () => [
+      ...starts.departed(),
+      ...[...byPod.values()]
+        .filter(({ session, silent }) => session !== null && silent)
+        .map(({ ref, heardMs }) => ({ ...ref, goneMs: clock.nowMs() - heardMs })),
+    ],
     sweep: (pausedMs) => {
       const silent = fallenSilent([...byPod.values()], clock.nowMs(), pausedMs);
       if (silent.length > 0) events.changed();
@@ -141,7 +157,23 @@ const createStarts = (clock: Clock) => {
   const gone = new Map<string, readonly string[]>();
   /** A reconnect does not make a process younger. */
   const firsts = new Map<string, { readonly incarnation: string; readonly atMs: number }>();
+  /** By pod, then incarnation: when it was last there. */
+  const lefts = new Map<string, Map<string, number>>();
   return {
+    left: ({ pod, incarnation }: PodRef, atMs: number): void => {
+      const ofPod = lefts.get(pod) ?? new Map<string, number>();
+      lefts.set(pod, ofPod.set(incarnation, atMs));
+      const [oldest] = ofPod.keys();
+      if (ofPod.size > replacedMax && oldest !== undefined) ofPod.delete(oldest);
+    },
+    came: ({ pod, incarnation }: PodRef): void => {
+      const ofPod = lefts.get(pod);
+      if (ofPod?.delete(incarnation) === true && ofPod.size === 0) lefts.delete(pod);
+    },
+    departed: (): readonly Departed[] =>
+      [...lefts].flatMap(([pod, ofPod]) =>
+        [...ofPod].map(([incarnation, atMs]) => ({ pod, incarnation, goneMs: clock.nowMs() - atMs })),
+      ),
     replaced: ({ pod, incarnation }: PodRef): void => {
       gone.set(pod, [...(gone.get(pod) ?? []), incarnation].slice(-replacedMax));
     },
@@ -183,25 +215,28 @@ const sessionOf = ({ registered, ref, role }: Tracked, report: Report, ageMs: nu
   if (report.pod !== ref.pod || report.incarnation !== ref.incarnation || report.home !== role) {
     throw new EdisError("wrong-pod", `Cannot take the report of ${report.pod} from ${role} ${ref.pod}`);
   }
-  return { ...ref, registered, report, ageMs, slotSizes: null };
+  return { ...ref, registered, report, ageMs, silentMs: 0, slotSizes: null };
 };
 
 /** What of a report the plan acts on at once. Figures that change with every heartbeat are not in it. */
-const activity = ({ serving, leaving, version }: Report): string =>
-  JSON.stringify([doing(serving), leaving, version > 0]);
+const activity = ({ serving, leaving, version, promised }: Report): string =>
+  JSON.stringify([doing(serving), leaving, version > 0, promised?.shard, promised?.epoch]);
 
 const doing = (serving: Report["serving"]): readonly unknown[] => {
   switch (serving.kind) {
     case "nothing":
       return [];
     case "owner": {
-      const steps = serving.moves.map((move) =>
+      const { shard, epoch, sync, frozen, moves } = serving;
+      const steps = moves.map((move) =>
         move.kind === "source" ? [move.id, move.frozen] : [move.id, move.state, move.holds, move.problem],
       );
-      return ["owner", serving.shard, serving.epoch, steps];
+      return ["owner", shard, epoch, sync.seq, frozen, steps];
     }
-    case "reader":
-      return ["reader", serving.shard, serving.epoch, serving.state];
+    case "reader": {
+      const { shard, epoch, state, heardMs } = serving;
+      return ["reader", shard, epoch, state, heardMs !== null && heardMs < suspectMs];
+    }
   }
 };
 

@@ -88,6 +88,12 @@ const statusSchema: Schema = {
           id: integer,
           epoch: integer,
           owner: string,
+          inSync: {
+            type: "array",
+            items: string,
+            description: "Who would take over without losing anything.",
+          },
+          phase: { ...string, description: "What is under way: stable, fencing or handover." },
           slots: integer,
           keys: integer,
           readers: { type: "array", items: string },

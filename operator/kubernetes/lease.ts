@@ -31,6 +31,8 @@ export type LeaderAddress = { readonly info: string; readonly http: string };
 /** Leadership, once it is won. */
 export type Leadership = {
   readonly term: Term;
+  /** Whether the Lease is held at this very moment, by this process's own clock. */
+  readonly isHeld: () => boolean;
   /** Aborted when leadership is lost. */
   readonly lost: AbortSignal;
   /** Gives the Lease back, so that another takes it at once. Only when nothing of the leader's work runs any more. */
@@ -135,6 +137,7 @@ const keep = (options: LeaseOptions, taken: Stored, sentMs: number): Leadership 
 
   return {
     term: term(taken.spec.leaseTransitions),
+    isHeld: () => isHeld() && clock.nowMs() - renewedMs < times.renewMs,
     lost: lost.signal,
     release: async () => {
       stopChecking();

@@ -8,6 +8,8 @@ import { openLogFile, type LogFile } from "./logFile.ts";
 export type Kept = {
   readonly pid: () => number | null;
   readonly restarts: () => number;
+  /** Every process of it that started before this has ended: its end was seen. Wall clock, milliseconds; 0 before the first end. */
+  readonly deadBeforeMs: () => number;
   /** Why it does not come up; null where nothing is wrong. */
   readonly problem: () => string | null;
   /** Asks it to end, and after `killMs` ends it. Resolves when it is gone for good. */
@@ -40,13 +42,17 @@ export const keepRunning = (options: KeepOptions): Kept => {
   let ends = 0;
   let restarts = 0;
   let lastEnd = "";
+  let deadBeforeMs = 0;
   const isStopping = (): boolean => stopping.signal.aborted;
 
   const run = async (): Promise<void> => {
     while (!isStopping()) {
       const startMs = clock.nowMs();
+      // Where the clock was put back, the next one must not be taken for one that ended.
+      deadBeforeMs = Math.min(deadBeforeMs, clock.wallMs());
       child = start(options, log);
       lastEnd = await endOf(child);
+      deadBeforeMs = clock.wallMs();
       child = null;
       if (isStopping()) return;
       ends = clock.nowMs() - startMs >= wellMs ? 1 : ends + 1;
@@ -60,6 +66,7 @@ export const keepRunning = (options: KeepOptions): Kept => {
   return {
     pid: () => child?.pid ?? null,
     restarts: () => restarts,
+    deadBeforeMs: () => deadBeforeMs,
     problem: () =>
       ends > endsMax ? `${pod} ${lastEnd}, ${ends} times in a row; its log is ${logPath}` : null,
     stop: async (killMs) => {

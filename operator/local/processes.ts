@@ -83,7 +83,8 @@ export const createProcesses = (options: ProcessesOptions): Processes => {
     pods: (key) =>
       of(key).map(({ name, home, ordinal, ending, kept }) => ({
         ...{ name, home, ordinal, node, zone: "" },
-        ...{ uid: name, deadBeforeMs: 0 },
+        // Processes of one name follow each other: whoever starts them waits for the end of the one before.
+        ...{ uid: name, deadBeforeMs: kept.deadBeforeMs() },
         deleting: ending !== null,
         problem: kept.problem(),
       })),
@@ -113,6 +114,7 @@ const startPod = (options: ProcessesOptions, { cluster, name, home, files }: Sta
     env: {
       EDIS_ROLE: home,
       EDIS_POD: name,
+      EDIS_POD_UID: name,
       EDIS_CLUSTER_ID: cluster.uid,
       EDIS_CLUSTER: key,
       EDIS_INFO: infoUrl,

@@ -64,7 +64,7 @@ export const up = async (options: UpOptions): Promise<Up> => {
   infoPort = operator.info.infoPort;
 
   const stopping = new AbortController();
-  const leading = operator.lead(term(1), stopping.signal);
+  const leading = operator.lead({ term: term(1), isHeld: () => true }, stopping.signal);
   const failed = leading.then(
     () => new Error("The local operator ended"),
     (error: unknown) => (error instanceof Error ? error : new Error(String(error))),

@@ -44,10 +44,11 @@ export const localCluster = (
   const running = new Map(processes.filter((one) => one.key === key).map((one) => [one.pod, one]));
   const podOf = (pod: string): LocalPod => localPod(pod, members.get(pod), { byPod, running });
   const shards = (topology?.shards ?? []).map((shard): LocalShard => {
-    const readers = (topology?.members ?? []).filter(
-      ({ home, shard: its }) => home === "reader" && its === shard.id,
-    );
     const owner = shard.owner?.pod ?? null;
+    // Whoever follows it: while a reader owns, its home writer as well.
+    const readers = (topology?.members ?? []).filter(
+      ({ pod, shard: its }) => its === shard.id && pod !== owner,
+    );
     return {
       id: shard.id,
       epoch: shard.epoch,

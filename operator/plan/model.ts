@@ -1,6 +1,7 @@
 import type { Epoch, MapVersion, ShardId } from "../../core/ids.ts";
 import type { Register, Report, SlotSizes } from "../../core/message.ts";
-import type { Move, PodRef, Shard, SlotRange } from "../../core/topology.ts";
+import type { Place } from "../../core/request.ts";
+import type { Move, PodRef, Shard, SlotRange, Stamp } from "../../core/topology.ts";
 import type { ShardCluster } from "../shardCluster.ts";
 
 /** What is kept in the ShardTopology object: changed only by the operator, only by compare-and-set. */
@@ -19,6 +20,18 @@ export type Ownership = {
   readonly rebalance: Rebalance | null;
   /** No shard that is added begins below this epoch: one of its name that was removed had got that far. */
   readonly epochFloor: Epoch;
+  /** Of each shard's owner, as far as it is known, in the order of the shards. */
+  readonly processes: readonly OwnerProcess[];
+};
+/** What tells an owner's process from others that bore the name of its pod, and its data from other data. */
+export type OwnerProcess = {
+  readonly shard: ShardId;
+  /** The epoch that it was named owner in. */
+  readonly epoch: Epoch;
+  readonly uid: string;
+  readonly startedAtMs: number;
+  /** What it held of the shard when it was named: its volume never holds less. Null: nothing. */
+  readonly held: Place | null;
 };
 
 /**
@@ -67,6 +80,22 @@ export type Session = PodRef & {
   readonly ageMs: number;
   /** What it last said of its slots; null where it has not yet. */
   readonly slotSizes: SlotSizes | null;
+  /** Milliseconds since that heartbeat came. */
+  readonly silentMs: number;
+};
+/** A process that was connected in this term, and is not now. */
+export type Departed = PodRef & { readonly goneMs: number };
+
+/** What the operator knows of a shard besides, from this term. Times are milliseconds since then. */
+export type ShardMemory = {
+  /** Info granted its owner a lease; Infinity: never. */
+  readonly grantMs: number;
+  /** Its epoch and phase are what they are. */
+  readonly phaseMs: number;
+  /** A handover of this shard was given up; Infinity: none was. */
+  readonly abortedMs: number;
+  /** The first topology that told of this epoch and phase; null where none did yet. */
+  readonly told: Stamp | null;
 };
 
 /** Pods asked for: replicas of the two StatefulSets. */
@@ -78,6 +107,9 @@ export type Observed = {
   readonly ownership: Ownership | null;
   readonly pods: readonly Pod[];
   readonly sessions: readonly Session[];
+  readonly departed: readonly Departed[];
+  /** By shard. Of a shard that is not in it nothing is known. */
+  readonly memory: ReadonlyMap<ShardId, ShardMemory>;
   /** Null before the first apply. */
   readonly workload: Workload | null;
   /** Uids of pods that are gone and of which nothing runs any more: pods that are only gone may still run somewhere. */
@@ -117,6 +149,8 @@ export type Plan = {
   readonly restarts: readonly PodId[];
   /** Null where no pod is outdated. */
   readonly rollout: Rollout | null;
+  /** Shards without an owner that serves, and what is done or missing. */
+  readonly troubles: readonly Trouble[];
   /** What a person would want to know, once, when it happens. */
   readonly events: readonly PlannedEvent[];
   /** Something is waited for that no change will tell of: plan again after this long. Null where nothing is. */
@@ -137,6 +171,11 @@ export type Rollout = {
   readonly stuck: { readonly pod: string; readonly problem: string } | null;
 };
 
+export type Trouble = {
+  readonly shard: ShardId;
+  readonly reason: "FailingOver" | "OwnerUnreachable" | "NothingToPromote";
+  readonly message: string;
+};
 export type Refusal = { readonly reason: string; readonly message: string };
 export type PlannedEvent = {
   readonly type: "Normal" | "Warning";

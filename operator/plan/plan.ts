@@ -1,7 +1,18 @@
 import { epoch, mapVersion } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
+import { ordinalOf } from "../shardCluster.ts";
 import { counted, several } from "./events.ts";
-import type { Assignment, Observed, Ownership, Plan, PlannedEvent, Session, Workload } from "./model.ts";
+import type {
+  Assignment,
+  Observed,
+  OwnerProcess,
+  Ownership,
+  Plan,
+  PlannedEvent,
+  Session,
+  Workload,
+} from "./model.ts";
+import { contextsOf } from "./ownerContexts.ts";
 import { planOwner } from "./owners.ts";
 import { planReaders } from "./readers.ts";
 import { planReshard } from "./reshard.ts";
@@ -21,20 +32,12 @@ export const plan = (observed: Observed): Plan => {
   const sessions = new Map(observed.sessions.map((session) => [session.pod, session]));
   const pods = new Map(observed.pods.map((pod) => [pod.name, pod]));
   const sized = planShards(observed);
-  const readersOf = byShard(before?.assignments ?? []);
   const { away, restarts, rollout } = planRollout({
     ...{ name, readers: spec.readers, ephemeral: spec.storage.ephemeral, shards: sized.shards },
     ...{ assignments: before?.assignments ?? [], pods, sessions, outdated: observed.outdated },
   });
-  const owned = sized.shards.map((shard) =>
-    planOwner(shard, {
-      name,
-      sessions,
-      readers: readersOf.get(shard.id) ?? [],
-      leadingMs: observed.leadingMs,
-      away,
-    }),
-  );
+  const contextOf = contextsOf(observed, { sessions, away: new Set([...awayOf(observed), ...away]) });
+  const owned = sized.shards.map((shard) => planOwner(shard, contextOf(shard)));
   const started = before ?? firstOwnership(cluster.uid, sized.shards);
   const planned = owned.map(({ shard }) => shard);
   const moved = planReshard({
@@ -51,15 +54,18 @@ export const plan = (observed: Observed): Plan => {
     pods,
     sessions,
   });
-  const workload = { writers: shards.length, readers: spec.readers };
-  const waits = [...owned, moved].flatMap(({ againMs }) => againMs ?? []);
+  const workload = { writers: shards.length, readers: readersNeeded(spec.readers, shards) };
+  const waits = [...owned, sized, moved].flatMap(({ againMs }) => againMs ?? []);
+  const processes = owned.flatMap(({ process }) => process ?? []);
   return {
     workload,
     ownership: changed(started, before, {
       ...{ shards, assignments, moves: moved.moves, lastMove: moved.lastMove, mapVersion: moved.mapVersion },
       ...{ rebalance: moved.rebalance, epochFloor: sized.epochFloor },
+      processes: sameItems(processes, started.processes) ? started.processes : processes,
     }),
     refusals: sized.refusals,
+    troubles: owned.flatMap(({ trouble }) => trouble ?? []),
     events: [
       ...scaled(observed.workload, workload),
       ...sized.events,
@@ -75,7 +81,7 @@ export const plan = (observed: Observed): Plan => {
 
 const firstOwnership = (clusterId: string, shards: readonly Shard[]): Ownership => ({
   ...{ clusterId, mapVersion: mapVersion(1), shards, assignments: [] },
-  ...{ moves: [], lastMove: 0, rebalance: null, epochFloor: epoch(0) },
+  ...{ moves: [], lastMove: 0, rebalance: null, epochFloor: epoch(0), processes: [] },
 });
 
 /** The same object where nothing is another than before. */
@@ -93,22 +99,33 @@ const changed = (
     "mapVersion",
     "rebalance",
     "epochFloor",
+    "processes",
   ] as const;
   return before !== null && names.every((part) => next[part] === before[part]) ? before : next;
 };
 
-const sameItems = (a: readonly Shard[], b: readonly Shard[]): boolean =>
-  a.length === b.length && a.every((item, i) => item === b[i]);
+/** Pods that are going, or are to go: what they own is handed over first. */
+const awayOf = ({ cluster: { spec }, pods }: Observed): ReadonlySet<string> =>
+  new Set(
+    pods
+      .filter(({ deleting, home, ordinal }) => deleting || (home === "reader" && ordinal >= spec.readers))
+      .map(({ name }) => name),
+  );
 
-const byShard = (assignments: readonly Assignment[]): ReadonlyMap<number, readonly string[]> => {
-  const pods = new Map<number, string[]>();
-  for (const { pod, shard } of assignments) {
-    const readers = pods.get(shard);
-    if (readers === undefined) pods.set(shard, [pod]);
-    else readers.push(pod);
+/** A reader that owns a shard, or is about to, stays until that is handed over. */
+const readersNeeded = (wanted: number, shards: readonly Shard[]): number => {
+  let needed = wanted;
+  for (const { owner, phase } of shards) {
+    for (const ref of [owner, phase.kind === "handover" ? phase.to : null]) {
+      if (ref !== null && isReader(ref.pod)) needed = Math.max(needed, ordinalOf(ref.pod) + 1);
+    }
   }
-  return pods;
+  return needed;
 };
+const isReader = (pod: string): boolean => /-read-\d+$/.test(pod);
+
+const sameItems = (a: readonly (Shard | OwnerProcess)[], b: readonly (Shard | OwnerProcess)[]): boolean =>
+  a.length === b.length && a.every((item, i) => item === b[i]);
 
 const scaled = (before: Workload | null, after: Workload): readonly PlannedEvent[] =>
   (["writers", "readers"] as const).flatMap((what) => {

@@ -22,23 +22,26 @@ export type ReadersInput = {
 
 /**
  * Which reader replicates which shard. Readers stay where they are; new ones go where the fewest are, off the owner's
- * node and that of its other readers, then off its zone, where there is a choice; and as many are moved as it takes for no shard to have two readers
- * more than another. Shards that have no slots, and are to have none, get none: there is nothing to replicate. In order of the readers' ordinals.
+ * node and that of its other readers, then off its zone, where there is a choice; and as many are moved as it takes for no
+ * shard to have two readers more than another. Shards that have no slots, and are to have none, get none. One that owns a
+ * shard, or is about to, stays with it. In order of the readers' ordinals.
  */
 export const planReaders = (input: ReadersInput): readonly Assignment[] => {
-  const spots = input.shards
-    .filter((shard) => ownsSlots(shard) || shard.id < input.aim)
-    .map((shard): Spot => {
-      const owner = shard.owner?.pod ?? writerPod(input.name, shard.id);
-      return { shard: shard.id, place: placeOf(input, owner), count: 0, nodes: new Map() };
-    });
+  const pinned = ownersAmong(input.shards);
+  const isPlace = (shard: Shard): boolean =>
+    ownsSlots(shard) || shard.id < input.aim || pinned.has(shard.owner?.pod ?? "");
+  const spots = input.shards.filter(isPlace).map((shard): Spot => {
+    const owner = shard.owner?.pod ?? writerPod(input.name, shard.id);
+    return { shard: shard.id, place: placeOf(input, owner), count: 0, nodes: new Map() };
+  });
   const bySpot = new Map(spots.map((spot) => [spot.shard, spot]));
   const kept: Placed[] = [];
   for (const { pod, shard } of input.assignments) {
     const spot = bySpot.get(shard);
-    if (spot === undefined || ordinalOf(pod) >= input.wanted) continue;
+    const isPinned = pinned.has(pod);
+    if (spot === undefined || (ordinalOf(pod) >= input.wanted && !isPinned)) continue;
     const reader = candidate(input, pod);
-    kept.push({ ...reader, spot });
+    kept.push({ ...reader, isPinned, spot });
     join(reader, spot);
   }
   const arrived = arrivals(input, { kept, spots });
@@ -46,12 +49,21 @@ export const planReaders = (input: ReadersInput): readonly Assignment[] => {
   const moving = [...arrived, ...released].sort(byOrdinal);
   const staying = kept.filter((reader) => !released.has(reader));
   const placed = place(moving, spots);
-  exchange(placed, [...placed, ...staying.filter(({ empty }) => empty)]);
+  exchange(placed, [...placed, ...staying.filter(({ empty, isPinned }) => empty && !isPinned)]);
   const assignments = [...staying, ...placed]
     .sort(byOrdinal)
     .map(({ pod, spot }): Assignment => ({ pod, shard: spot.shard }));
   return sameAssignments(assignments, input.assignments) ? input.assignments : assignments;
 };
+
+/** Pods that own a shard, or that one is handed over to. */
+const ownersAmong = (shards: readonly Shard[]): ReadonlySet<string> =>
+  new Set(
+    shards.flatMap(({ owner, phase }) => [
+      ...(owner === null ? [] : [owner.pod]),
+      ...(phase.kind === "handover" ? [phase.to.pod] : []),
+    ]),
+  );
 
 type Place = { readonly node: string; readonly zone: string };
 /** A shard as a place for readers. */
@@ -69,7 +81,7 @@ type Candidate = {
   readonly place: Place;
   readonly empty: boolean;
 };
-type Placed = Candidate & { spot: Spot };
+type Placed = Candidate & { readonly isPinned: boolean; spot: Spot };
 
 const placeOf = ({ pods, sessions }: ReadersInput, name: string): Place => {
   const registered = sessions.get(name)?.registered;
@@ -127,7 +139,7 @@ const release = (kept: readonly Placed[], spots: readonly Spot[], total: number)
   if (excess.size === 0) return new Set();
   const released = new Set<Placed>();
   const inOrder = kept
-    .filter(({ spot }) => excess.has(spot))
+    .filter(({ spot, isPinned }) => excess.has(spot) && !isPinned)
     .sort(
       (a, b) =>
         Number(b.empty) - Number(a.empty) || cost(b, b.spot, [b]) - cost(a, a.spot, [a]) || byOrdinal(b, a),
@@ -160,7 +172,7 @@ const place = (readers: readonly Candidate[], spots: readonly Spot[]): Placed[] 
     const [spot] = fewest.splice(best, 1);
     check(spot !== undefined, "readers are placed only where there are shards");
     join(reader, spot);
-    return { ...reader, spot };
+    return { ...reader, isPinned: false, spot };
   });
 };
 

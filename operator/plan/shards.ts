@@ -8,6 +8,8 @@ import { ownsSlots, splitSlots } from "./slots.ts";
 
 /** What the others may be filled to when shards are to go: they go on being written to meanwhile. */
 const fillShare = 0.9;
+/** A shard that is to go has deleted what it held. */
+const lookAgainMs = 250;
 
 export type ShardsPlan = {
   readonly shards: readonly Shard[];
@@ -16,6 +18,7 @@ export type ShardsPlan = {
   readonly epochFloor: Epoch;
   readonly refusals: readonly Refusal[];
   readonly events: readonly PlannedEvent[];
+  readonly againMs: number | null;
 };
 
 /**
@@ -29,7 +32,7 @@ export const planShards = (observed: Observed): ShardsPlan => {
     const shards = splitSlots(writers).map((slots, i) => newShard(i, slots));
     const message = `Made ${counted(writers, "shard")} for the ${slotCount} slots, evenly`;
     const events: readonly PlannedEvent[] = [{ type: "Normal", reason: "Created", message }];
-    return { shards, aim: writers, epochFloor: epoch(0), refusals: [], events };
+    return { shards, aim: writers, epochFloor: epoch(0), refusals: [], events, againMs: null };
   }
   const before = ownership.shards;
   const refusals = refusalsOf(observed, ownership);
@@ -51,6 +54,7 @@ export const planShards = (observed: Observed): ShardsPlan => {
     shards: changes ? [...before.slice(0, count), ...added] : before,
     ...{ aim, epochFloor, refusals },
     events: [...addedEvents(added), ...removedEvents(removed)],
+    againMs: count > aim ? lookAgainMs : null,
   };
 };
 

@@ -2,12 +2,13 @@ import { check } from "../../core/check.ts";
 import { messageOf, type EdisError } from "../../core/errors.ts";
 import { epoch, mapVersion, version } from "../../core/ids.ts";
 import type { Holding } from "../holding.ts";
+import { takeEntries } from "../replay.ts";
 import { damaged, isDamaged, type Flaw } from "./damage.ts";
 import { isNoSpace } from "./disk.ts";
 import * as layout from "./layout.ts";
 import { manifestName, type Manifest, type SnapshotInfo } from "./manifest.ts";
 import { createQuarantine, type Quarantine } from "./quarantine.ts";
-import { loadEntries, replaySegment, type Replayed } from "./replay.ts";
+import { replaySegment, type Replayed } from "./replay.ts";
 import { createSegment, type Segment } from "./segment.ts";
 import type { Setting } from "./setting.ts";
 import { createSlices, type Slices } from "./slices.ts";
@@ -114,7 +115,7 @@ const loadBase = async (
     try {
       const at = { folder, sequence: info.sequence };
       const place = await readSnapshot({ disk, clock, at, info }, (bytes, start, end) => {
-        loadEntries(holding, bytes, [start, end]);
+        takeEntries(holding.store, { bytes, from: start, to: end });
       });
       holding.version = place.version;
       holding.epoch = place.epoch;

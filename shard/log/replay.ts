@@ -1,29 +1,15 @@
 import { messageOf } from "../../core/errors.ts";
-import { version, type Version } from "../../core/ids.ts";
-import { createRecordCursor, entryOpcode } from "../../core/recordCursor.ts";
+import { version, type Epoch, type Version } from "../../core/ids.ts";
+import { createRecordCursor, entryOpcode, skipRecords } from "../../core/recordCursor.ts";
 import type { Holding } from "../holding.ts";
-import { applyOperation, noteMap } from "../replay.ts";
+import { applyItems } from "../items.ts";
+import { noteMap } from "../replay.ts";
 import { historyWith } from "../replication/history.ts";
 import { damaged, type Flaw } from "./damage.ts";
 import { createFileReader, type FileReader } from "./fileReader.ts";
 import * as layout from "./layout.ts";
 import { noteFrame, type Segment } from "./segment.ts";
 import type { Slices } from "./slices.ts";
-
-// Used within one call only.
-const cursor = createRecordCursor();
-
-/** Puts the entries of a snapshot's block into the store. Throws `bad-message`. */
-export const loadEntries = ({ store }: Holding, bytes: Buffer, [start, end]: Range): void => {
-  for (let at = start; at < end;) {
-    at = cursor.next(bytes, at);
-    if (at > end || cursor.opcode !== entryOpcode)
-      throw new Error(`what begins ${start} bytes on is no entry`);
-    applyOperation(store, bytes, cursor);
-  }
-};
-
-type Range = readonly [start: number, end: number];
 
 /** How far a replay has come. */
 export type Replayed = {
@@ -97,24 +83,29 @@ const takeFrame = (
 type Records = { readonly start: number; readonly end: number; readonly first: Version };
 
 const applyRecords = (holding: Holding, bytes: Buffer, { start, end, first }: Records): void => {
-  const { store } = holding;
-  let expected = first;
-  for (let at = start; at < end; expected = version(expected + 1)) {
-    at = cursor.next(bytes, at);
-    if (at > end || cursor.opcode === entryOpcode || cursor.version !== expected)
-      throw new Error(`record ${expected} should be here`);
-    if (expected <= holding.version) continue;
-    if (cursor.epoch !== holding.epoch) enterEpoch(holding);
-    noteMap(holding, cursor);
-    applyOperation(store, bytes, cursor);
+  // What a snapshot holds already.
+  const from =
+    first > holding.version
+      ? start
+      : skipRecords(createRecordCursor(), bytes.subarray(0, end), { at: start, version: holding.version });
+  const { problem } = applyItems(holding.store, { bytes, from, to: end }, (record) => {
+    const expected = version(holding.version + 1);
+    if (record.opcode === entryOpcode || record.version !== expected)
+      return `record ${expected} should be here`;
+    if (record.epoch !== holding.epoch) {
+      if (record.epoch < holding.epoch) return `record ${expected} is of an older epoch`;
+      enterEpoch(holding, record.epoch);
+    }
+    noteMap(holding, record);
     holding.version = expected;
-    holding.bytes += cursor.end - cursor.start;
-  }
+    holding.bytes += record.end - record.start;
+    return null;
+  });
+  if (problem !== null) throw new Error(problem);
 };
 
-const enterEpoch = (holding: Holding): void => {
-  if (cursor.epoch < holding.epoch) throw new Error(`record ${cursor.version} is of an older epoch`);
-  holding.epoch = cursor.epoch;
-  if ((holding.history.at(-1)?.epoch ?? 0) < cursor.epoch)
-    holding.history = historyWith(holding.history, cursor.epoch, version(cursor.version - 1));
+const enterEpoch = (holding: Holding, epoch: Epoch): void => {
+  holding.epoch = epoch;
+  if ((holding.history.at(-1)?.epoch ?? 0) < epoch)
+    holding.history = historyWith(holding.history, epoch, holding.version);
 };

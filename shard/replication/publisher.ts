@@ -57,7 +57,7 @@ export type Audience = {
   readonly moved: () => void;
 };
 export type Acknowledged = Extract<FromReader, { kind: "ack" }>;
-export type FollowerStatus = Omit<Follower, "isWanted">;
+export type FollowerStatus = Omit<Follower, "isWanted" | "hasGranted">;
 
 export type ReaderStatus = { readonly pod: string; readonly state: string; readonly lag: Lag };
 

@@ -26,6 +26,8 @@ const expires = 1 << 31;
 const headerBytes = 8;
 const deadlineBytes = 12;
 const halfRange = 2 ** 32;
+const noBytes = new Uint8Array(0);
+const noWords = new Int32Array(0);
 
 export const createEntries = (unitBits: number, moved: Objects["moved"]): Entries =>
   createArena(unitBits, {
@@ -174,8 +176,9 @@ export const writeEntry = (entries: Entries, { usedAt, key, value, expiresAtMs }
   words[word + 1] = (keyBytes - 1) | (usedAt << usedShift) | (isExpiring ? expires : 0);
   if (isExpiring) setInstant(entries, ref, expiresAtMs);
   const start = (word << 2) + headerBytes + (isExpiring ? deadlineBytes : 0);
-  copyIn(bytes, start, key);
-  copyIn(bytes, start + keyBytes, value);
+  const target = { bytes, words };
+  copyIn(target, start, key);
+  copyIn(target, start + keyBytes, value);
   return ref;
 };
 
@@ -189,7 +192,9 @@ export const overwrite = (entries: Entries, ref: number, value: Piece): boolean 
   const spare = units - neededUnits(keyBytes + valueBytes, second < 0);
   // Not more than a quarter of an entry lies idle.
   if (spare < 0 || spare > spareMax || spare * 4 > units) return false;
-  copyIn(segmentOf(entries, ref), keyStart(entries, ref) + keyBytes, value);
+  const id = ref >>> entries.unitBits;
+  const target = { bytes: entries.bytes[id] ?? noBytes, words: entries.words[id] ?? noWords };
+  copyIn(target, keyStart(entries, ref) + keyBytes, value);
   setWord(entries, ref, [0, valueBytes | (spare << spareShift)]);
   return true;
 };
@@ -212,9 +217,58 @@ export const freeEntry = (entries: Entries, ref: number): void => {
 
 /** Below this a loop is faster than a call. */
 const copyByByteMax = 64;
+/** Up to here whole words at a time are faster than the call that copies. */
+const copyByWordMax = 160;
+/** Buffers that requests and files are read into; a larger one is not kept from the collector for its words. */
+const sourceBytesMax = 8 * 1024 * 1024;
 
-const copyIn = (target: Uint8Array, at: number, { bytes, from, to }: Piece): void => {
-  const length = to - from;
-  if (length > copyByByteMax) target.set(bytes.subarray(from, to), at);
-  else for (let i = 0; i < length; i++) target[at + i] = bytes[from + i] ?? 0;
+type Target = { readonly bytes: Uint8Array; readonly words: Int32Array };
+
+const copyIn = (target: Target, at: number, piece: Piece): void => {
+  const { bytes, from, to } = piece;
+  if (to - from > copyByWordMax) target.bytes.set(bytes.subarray(from, to), at);
+  else if (to - from < 8 || (bytes !== source.bytes && !viewAsWords(bytes))) copyBytes(target, at, piece);
+  else copyWords(target, at, piece);
+};
+
+const copyBytes = ({ bytes: target }: Target, at: number, { bytes, from, to }: Piece): void => {
+  for (let i = 0; i < to - from; i++) target[at + i] = bytes[from + i] ?? 0;
+};
+
+/** What was copied from last, which is the same nearly always, and the words of its buffer: to ask for them each time would take longer than the copy. */
+type Source = { bytes: Uint8Array; words: Int32Array; offset: number };
+const source: Source = { bytes: noBytes, words: noWords, offset: 0 };
+
+const viewAsWords = (bytes: Uint8Array): boolean => {
+  const { buffer, byteOffset } = bytes;
+  if (buffer.byteLength > sourceBytesMax) return false;
+  source.bytes = bytes;
+  source.words = new Int32Array(buffer, 0, buffer.byteLength >> 2);
+  source.offset = byteOffset;
+  return true;
+};
+
+/** Each word of the target is put together from the two of the source that it lies in. Memory is little endian on all that Node runs on. */
+const copyWords = ({ bytes: target, words }: Target, start: number, { bytes, from, to }: Piece): void => {
+  const { words: sourceWords, offset: sourceOffset } = source;
+  let at = start;
+  let next = from;
+  while ((at & 3) !== 0) target[at++] = bytes[next++] ?? 0;
+  const offset = sourceOffset + next;
+  const low = (offset & 3) << 3;
+  const high = 32 - low;
+  let word = at >> 2;
+  let sourceWord = offset >> 2;
+  // One word less than there are: the last one's second half may lie behind the source's end.
+  const end = word + ((to - next) >> 2) - (low === 0 ? 0 : 1);
+  at += (end - word) << 2;
+  next += (end - word) << 2;
+  if (low === 0) while (word < end) words[word++] = sourceWords[sourceWord++] ?? 0;
+  else
+    for (let first = sourceWords[sourceWord] ?? 0; word < end;) {
+      const second = sourceWords[++sourceWord] ?? 0;
+      words[word++] = (first >>> low) | (second << high);
+      first = second;
+    }
+  while (next < to) target[at++] = bytes[next++] ?? 0;
 };

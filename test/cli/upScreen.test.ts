@@ -6,6 +6,8 @@ const state: UpState = {
   clusters: [
     {
       cluster: "default/demo",
+      moves: [],
+      moves: [],
       conditions: [
         {
           type: "Ready",

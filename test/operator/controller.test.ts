@@ -83,7 +83,7 @@ const startWorld = async (t: ExecutionContext, fail: (call: string) => void = ()
       logger: silent,
     },
   });
-  info.lead(term(1));
+  info.lead(term(1), () => true);
   const ending = new AbortController();
   const done = startController({
     ...{ platform, info, clock: systemClock, logger: silent, random: () => 0, signal: ending.signal },

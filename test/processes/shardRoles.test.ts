@@ -21,7 +21,7 @@ import { until } from "../support/shardUntil.ts";
 const patient = { kind: "eventual", lagMsMax: 60_000 } as const;
 
 test.serial(
-  "a writer that lost its data copies it from a reader, then owns it; the reader goes on without a copy",
+  "a writer that lost its data copies it from whoever owns its shard now, and owns it again",
   async (t) => {
     const pair = await startPair();
     t.teardown(pair.stop);
@@ -29,37 +29,36 @@ test.serial(
     const before = await connectToShard(pair.writerAddress);
     await before.ask(Array.from({ length: 1_000 }, (_, i) => set(`key:${i}`, `value ${i}`)));
     await info.reported(readerPodName, ({ version }) => version === 1_001);
-    const lost = info.sessions.get(writerPodName);
+    const lost = await info.registered(writerPodName);
     await pair.writer.kill();
+    info.publish([shardOwnedBy(await info.registered(readerPodName), { at: 2 })], { [writerPodName]: 0 });
+    await info.reported(readerPodName, ({ serving }) => serving.kind === "owner");
 
     const writer = startShardProcess({ role: "writer", pod: writerPodName, info: info.url });
     t.teardown(writer.kill);
-    const target = await info.registered(writerPodName, lost?.incarnation);
-    const phase = { kind: "restoring", target, from: readerPodName } as const;
-    const { pod, incarnation } = target;
+    const again = await info.registered(writerPodName, lost.incarnation);
     info.replicationVia(writerPodName, addressOf(info, writerPodName).replication);
-    info.publish([shardOwnedBy(lost ?? null, { at: 1, phase: { ...phase, target: { pod, incarnation } } })]);
     const report = await info.reported(
       writerPodName,
       ({ serving, version }) =>
-        serving.kind === "reader" && serving.state === "streaming" && version === 1_001,
+        serving.kind === "reader" && serving.state === "streaming" && version === 1_002,
     );
     t.is(report.keys, 1_000);
     const early = await connectToShard(addressOf(info, writerPodName));
-    const [refused] = await early.ask([set("a", "1")]);
+    const [refused] = await early.ask([set("a", "1")], { epoch: 2 });
     t.is(textOf(refused), "error not-owner");
 
-    info.publish([shardOwnedBy(target, { at: 2 })]);
-    await info.reported(writerPodName, ({ serving }) => serving.kind === "owner" && serving.epoch === 2);
+    info.publish([shardOwnedBy(again, { at: 3 })], { [readerPodName]: 0 });
+    await info.reported(writerPodName, ({ serving }) => serving.kind === "owner" && serving.epoch === 3);
     const client = await connectToShard(addressOf(info, writerPodName));
-    const [read] = await client.ask([get("key:999")], { epoch: 2 });
+    const [read] = await client.ask([get("key:999")], { epoch: 3 });
     t.is(textOf(read), "value 999");
-    const [stale] = await client.ask([set("a", "1")], { epoch: 1 });
+    const [stale] = await client.ask([set("a", "1")], { epoch: 2 });
     t.is(textOf(stale), "error stale-epoch");
-    const [written] = await client.ask([set("a", "1")], { epoch: 2 });
-    t.like(written, { kind: "set", applied: true, epoch: 2, version: 1_003 });
+    const [written] = await client.ask([set("a", "1")], { epoch: 3 });
+    t.like(written, { kind: "set", applied: true, epoch: 3, version: 1_004 });
 
-    await info.reported(readerPodName, ({ version }) => version === 1_003);
+    await info.reported(readerPodName, ({ version }) => version === 1_004);
     t.is(await metric(pair.readerAddress, "edis_shard_full_copies_taken_total"), 1);
   },
 );

@@ -61,4 +61,6 @@ const operator = await startOperator({
   logger: createLogger("info", { pod }, join(logFolder, `${pod}.log`)),
 });
 process.on("disconnect", () => process.exit(0));
-await operator.lead(term(Number(termText)), new AbortController().signal);
+// The one before has ended: nobody else writes to the state folder, which is taken.
+const leadership = { term: term(Number(termText)), isHeld: () => true };
+await operator.lead(leadership, new AbortController().signal);

@@ -23,6 +23,7 @@ test("a config holds what the environment says, and defaults for the rest", (t) 
     ...{ host: "0.0.0.0", advertiseHost: "10.0.0.1" },
     ports: { client: 7379, replication: 7380, http: 8080, resp: 6379 },
     ...{ node: "", zone: "", logLevel: "info", ownContainer: false, data: "/data", drainMs: 1_000 },
+    handoverMs: 10_000,
   });
   t.is(read({ EDIS_CLIENT_PORT: "0" }).ports.client, 0);
 });

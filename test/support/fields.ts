@@ -9,12 +9,12 @@ export const shardFields = {
 } as const satisfies Partial<Shard>;
 export const topologyFields = { mapVersion: mapVersion(1), moves: [] } as const satisfies Partial<Topology>;
 export const registerFields = { uid: "", startedAtMs: 0 } as const satisfies Partial<Register>;
-export const reportFields = { seq: 0, promised: null } as const satisfies Partial<Report>;
+export const reportFields = { seq: 0, promised: null, topology: null } as const satisfies Partial<Report>;
 /** Of an owner's `serving`. */
 export const owningFields: Pick<
   Extract<Report["serving"], { kind: "owner" }>,
   "kind" | "sync" | "frozen" | "moves"
 > = { kind: "owner", sync: { seq: 0, members: [] }, frozen: null, moves: [] };
 export const ownershipFields = {
-  ...{ moves: [], lastMove: 0, rebalance: null, epochFloor: epoch(0) },
+  ...{ moves: [], lastMove: 0, rebalance: null, epochFloor: epoch(0), processes: [] },
 } as const satisfies Partial<Ownership>;

@@ -10,6 +10,7 @@ export const clusterOf = (writers: number, readers: number, name = "demo"): Shar
   name,
   uid: "uid-1",
   generation: 1,
+  force: null,
   spec: {
     writers,
     readers,
@@ -86,6 +87,7 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
     incarnation,
     ageMs: fields.ageMs ?? 60_000,
     slotSizes: null,
+    silentMs: 0,
     registered: {
       home,
       node,
@@ -135,6 +137,8 @@ export const observedOf = (cluster: ShardCluster, seen: Partial<Observed> = {}):
   pods: [],
   sessions: [],
   workload: null,
+  departed: [],
+  memory: new Map(),
   ended: new Set(),
   outdated: null,
   leadingMs: 60_000,

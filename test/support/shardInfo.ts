@@ -35,6 +35,8 @@ export type TestInfo = {
   readonly publishMoves: (shards: readonly Shard[], moves: readonly Move[]) => void;
   /** Publishes a newer topology with these settings changed. */
   readonly tell: (to: Partial<Settings>) => void;
+  /** Whether it grants owners leases, and records whom they say to be in sync; it does both from the start. */
+  readonly does: { grants: boolean; records: boolean };
   /** From the next topology on readers find this pod's replication port here. */
   readonly replicationVia: (pod: string, port: number) => void;
   readonly close: () => Promise<void>;
@@ -102,6 +104,24 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
     members: members(),
   });
 
+  const does = { grants: true, records: true };
+  /** What info does about the report of an owner, as it was published. */
+  const answer = (connection: Connection, { pod, incarnation, serving, seq }: Report): void => {
+    if (serving.kind !== "owner") return;
+    const shard = shards[serving.shard];
+    if (shard?.owner?.pod !== pod || shard.owner.incarnation !== incarnation || shard.epoch !== serving.epoch)
+      return;
+    if (shard.phase.kind === "fencing") return;
+    if (does.grants)
+      connection.send(encodeMessage({ kind: "grant", seq, shard: shard.id, epoch: shard.epoch }));
+    const { sync } = serving;
+    if (!does.records || shard.phase.kind !== "stable" || sync.seq <= shard.syncSeq) return;
+    shards = shards.map((one) =>
+      one === shard ? { ...shard, inSync: sync.members, syncSeq: sync.seq } : one,
+    );
+    broadcast();
+  };
+
   const broadcast = (): void => {
     count++;
     const frame = encodeMessage({ kind: "topology", topology: topology() });
@@ -126,7 +146,10 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
         message: (frame) => {
           const message = decodeMessage(fromShardSchema, frame);
           if (message.kind === "register") session.register = message;
-          else if (message.kind === "report") session.report = message.report;
+          else if (message.kind === "report") {
+            session.report = message.report;
+            answer(connection, message.report);
+          }
           if (message.kind === "register" && isPublished) broadcast();
         },
         closed: () => {
@@ -161,7 +184,7 @@ export const startTestInfo = async (port = 0, from = 0): Promise<TestInfo> => {
       if (report === null) throw new Error(`${pod} is gone again`);
       return report;
     },
-    topology,
+    ...{ topology, does },
     publish: (to, toAssignments = assignments) => {
       shards = to;
       moves = [];

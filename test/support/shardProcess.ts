@@ -50,6 +50,8 @@ export const startShardProcess = (options: {
       EDIS_RESP_PORT: "0",
       EDIS_DATA: data,
       EDIS_DRAIN_MS: "100",
+      // Nobody hands over unless the test does.
+      EDIS_HANDOVER_MS: "0",
       ...env,
     },
   });

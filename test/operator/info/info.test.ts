@@ -38,7 +38,7 @@ test.beforeEach(async (t) => {
   });
   const changes: string[] = [];
   info.onChange((changed) => changes.push(changed));
-  info.lead(term(4));
+  info.lead(term(4), () => true);
   info.open({ clusterId: "uid-1", cluster: key, token });
   t.context = { info, changes, ending: new AbortController() };
 });

@@ -65,7 +65,7 @@ const session = (pod: string, incarnation = "a"): Session => {
     incarnation,
     registered: { home, address, node: "", zone: "", ...registerFields },
     report,
-    ...{ ageMs: 0, slotSizes: null },
+    ...{ ageMs: 0, silentMs: 0, slotSizes: null },
   };
 };
 

@@ -483,3 +483,22 @@ test("large values share large segments, hold about what they have, and give it 
   t.true(store.memory().heldBytes - empty < bytes * 0.2, `${store.memory().heldBytes}`);
   for (let i = 10; i < 500; i += 10) t.is(store.get(bytesOf(`key:${i}`))?.value[0], i % 256);
 });
+
+test("bytes are kept as they were, wherever they lay and whatever their number", (t) => {
+  const store = createSmallStore();
+  const source = Uint8Array.from({ length: 512 }, (_, i) => (i * 37) & 255);
+  for (let keyBytes = 1; keyBytes <= 20; keyBytes++)
+    for (let valueBytes = 0; valueBytes <= 180; valueBytes += 1 + (valueBytes >> 4))
+      for (let offset = 0; offset < 4; offset++) {
+        // Views, and parts of the end of a larger piece, behind which nothing may be read.
+        const to = source.length - offset;
+        const from = to - valueBytes;
+        const expiresAtMs = offset === 3 ? 1_000 : null;
+        const key = source.subarray(offset, offset + keyBytes);
+        store.seek(key, slotOf(key));
+        store.putPiece({ bytes: source, from, to }, expiresAtMs);
+        t.deepEqual(store.get(key), { value: source.slice(from, to), expiresAtMs });
+        store.set(key, source.subarray(offset, offset + valueBytes), null);
+        t.deepEqual(store.get(key)?.value, source.slice(offset, offset + valueBytes));
+      }
+});

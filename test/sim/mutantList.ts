@@ -1,0 +1,123 @@
+/** One rule of docs/ownership.md left out: what of the source is replaced, and within how many runs that is noticed. */
+export type Mutant = {
+  readonly name: string;
+  /** The rule, by its number. */
+  readonly rule: string;
+  readonly patches: readonly Patch[];
+  readonly runs: number;
+};
+type Patch = { readonly file: string; readonly from: string; readonly to: string };
+
+const one = (name: string, rule: string, patch: Patch, runs = 400): Mutant => ({
+  ...{ name, rule, patches: [patch], runs },
+});
+
+export const mutants: readonly Mutant[] = [
+  one("acknowledges-before-in-sync", "1: acknowledged means durable where the mode says", {
+    file: "shard/tenure.ts",
+    from: `(settings().acks === "inSync" ? safeOf(state) : held.log.durable())`,
+    to: `held.log.durable()`,
+  }),
+  one("fewer-than-min-in-sync", "1: minInSync is a minimum", {
+    file: "shard/tenure.ts",
+    from: `return acks === "inSync" && inSync.members.size < minInSync;`,
+    to: `return acks === "inSync" && inSync.members.size < minInSync && false;`,
+  }),
+  {
+    ...{ name: "no-lease", rule: "2: checked at admission and at the answer", runs: 400 },
+    patches: [
+      { file: "shard/lease.ts", from: `return Math.max(info, least);`, to: `return least === -1 ? info : Infinity;` },
+    ],
+  },
+  {
+    ...{ name: "lease-from-receipt", rule: "2: the lease counts from sending", runs: 2_000 },
+    patches: [
+      {
+        file: "shard/tenure.ts",
+        from: `      grantedByInfo(lease, grant);`,
+        to: `      if (lease.reports.has(grant.seq)) lease.reports.set(grant.seq, clock.nowMs());\n      grantedByInfo(lease, grant);`,
+      },
+      {
+        file: "shard/tenure.ts",
+        from: `    const own = options.settings().leaseMs;`,
+        to: `    const own = options.settings().leaseMs;\n    if (lease.marks.has(grant)) lease.marks.set(grant, options.clock.nowMs());`,
+      },
+    ],
+  },
+  one("lease-over-former-set", "2: over the present S(owner)", {
+    file: "shard/lease.ts",
+    from: `members.get(pod) ?? -Infinity`,
+    to: `members.get(pod) ?? Infinity`,
+  }, 2_000),
+  one("shrinks-before-recorded", "4: to shrink, first the record", {
+    file: "shard/inSync.ts",
+    from: `for (const [pod] of leaving) members.set(pod, { leftOutAt: inSync.seq });`,
+    to: `for (const [pod] of leaving) members.delete(pod);`,
+  }),
+  one("counts-before-first-record", "5: a follower enters S when it holds the epoch's first record", {
+    file: "shard/inSync.ts",
+    from: `  acked >= begins &&\n`,
+    to: ``,
+  }, 2_000),
+  {
+    ...{ name: "obeys-a-lower-epoch", rule: "8: a lower epoch is refused", runs: 1_000 },
+    patches: [
+      {
+        file: "shard/roles.ts",
+        from: `promises.kept(shard) !== epoch || promises.floor(shard) !== epoch ? null : wanted`,
+        to: `null === wanted ? null : wanted`,
+      },
+      { file: "shard/roles.ts", from: `  if (epoch <= reader.floor) return;\n`, to: `  if (epoch > -1) return;\n` },
+      {
+        file: "shard/role.ts",
+        from: `promises.kept(shard) !== epoch || promises.floor(shard) !== epoch) return;`,
+        to: `shard < 0) return;`,
+      },
+    ],
+  },
+  one("owner-does-not-step-down", "8: an owner that sees a higher epoch steps down", {
+    file: "shard/roles.ts",
+    from: `floorOf(named).epoch > role.writer.epoch) return false;`,
+    to: `named.id < 0) return false;`,
+  }),
+  one("promises-before-it-is-kept", "8: a promise is kept on the volume before it is said", {
+    file: "shard/promise.ts",
+    from: `      wanted.set(shard, epoch);\n      keep();`,
+    to: `      wanted.set(shard, epoch);\n      kept.set(shard, epoch);\n      changed();`,
+  }, 2_000),
+  one("no-boot-silence", "9: boot silence", {
+    file: "shard/promise.ts",
+    from: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs + leaseMs)`,
+    to: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs)`,
+  }, 2_000),
+  one("restart-in-the-same-epoch", "11: each start of an owner's process needs a new epoch", {
+    file: "shard/duty.ts",
+    from: `a.pod === b.pod && a.incarnation === b.incarnation;`,
+    to: `a.pod === b.pod;`,
+  }),
+  one("rejoins-by-version-alone", "12: rejoin by the history of epochs", {
+    file: "shard/replication/history.ts",
+    from: `  if (start === undefined) return false;\n`,
+    to: `  if (start === undefined || end >= place.version) return place.version <= end;\n`,
+  }),
+  one("unfreezes-by-itself", "13: the owner never unfreezes by itself", {
+    file: "shard/tenure.ts",
+    from: `    isFrozen: () => state.freeze !== null,`,
+    to: `    isFrozen: () => state.freeze !== null && frozenAt(state) === null,`,
+  }),
+  one("freezes-nothing", "13: an owner that is handed over takes no more requests", {
+    file: "shard/tenure.ts",
+    from: `    isFrozen: () => state.freeze !== null,`,
+    to: `    isFrozen: () => false,`,
+  }),
+  one("clients-of-any-epoch", "16: client to owner compares epochs", {
+    file: "shard/route.ts",
+    from: `asked.epoch !== standing.epoch && needsOwner(request)`,
+    to: `asked.epoch === -1 && needsOwner(request)`,
+  }),
+  one("session-reads-anywhere", "15: session reads at or beyond the client's place", {
+    file: "shard/reads.ts",
+    from: `if (!isAfter(level, reader.holding)) return`,
+    to: `if (level.version >= 0) return`,
+  }),
+];

@@ -1,0 +1,223 @@
+import * as v from "valibot";
+import type { ShardCluster } from "../../operator/shardCluster.ts";
+import { ownershipFrom } from "../../operator/topologySchema.ts";
+import type { Ownership } from "../../operator/plan/model.ts";
+import { clusterOf } from "../support/planWorld.ts";
+import { entriesOf } from "../support/shardLog.ts";
+import { checkHistory } from "./checker/check.ts";
+import { inWords, type History, type Violation } from "./checker/history.ts";
+import { planFaults, startFaults, type Fault, type FaultKind } from "./faults.ts";
+import { createClients, type Clients } from "./world/clients.ts";
+import { seeded, type Seeded } from "./world/seeded.ts";
+import { createWorld, startLater, startOperatorOf, type World } from "./world/world.ts";
+
+/** What one run is about: all of it follows from its seed. */
+export type Scenario = {
+  readonly seed: number;
+  readonly cluster: ShardCluster;
+  readonly operators: number;
+  readonly clients: number;
+  readonly thinkMs: number;
+  /** How long things go wrong. Virtual milliseconds. */
+  readonly chaosMs: number;
+  readonly faults: readonly Fault[];
+};
+
+export type Run = {
+  readonly seed: number;
+  readonly violations: readonly Violation[];
+  readonly events: number;
+  /** Virtual milliseconds, in all and from the end of the faults until all was well. */
+  readonly ms: number;
+  readonly healedMs: number;
+  readonly ok: number;
+  readonly unknown: number;
+  readonly undecided: number;
+  readonly faults: readonly FaultKind[];
+  readonly hash: number;
+  readonly history: History;
+};
+
+/** Everything has to be well again within this, of virtual time. */
+const convergeMsMax = 60_000;
+const bootMsMax = 30_000;
+
+/**
+ * One run, within this call: a cluster comes up, clients work while things go wrong, everything is mended, and then all has to
+ * be well within bounded time. To be called from outside of any promise (settlePromises).
+ */
+export const simulate = (scenario: Scenario, trace: ((line: string) => void) | null = null): Run => {
+  const { seed, cluster, operators } = scenario;
+  const world = createWorld({ seed, cluster, operators, trace });
+  const violations: Violation[] = [];
+  const broken = (kind: string, what: string): void => {
+    violations.push({ kind, key: "", what });
+  };
+  const { timeline } = world;
+  const until = (ms: number, holds: () => boolean): boolean => untilHolds(world, ms, holds);
+
+  const clients = createClients(world, scenario.clients, scenario.thinkMs);
+  if (!until(bootMsMax, () => whyNotWell(world) === null && clients.connected() === scenario.clients))
+    broken("did not start", whyNotWell(world) ?? "clients are not connected");
+  world.trace("world", "is up");
+  const faults = startFaults(world, scenario.faults, world.random.fork("faults"));
+  until(scenario.chaosMs, () => false);
+
+  world.trace("world", "heals");
+  faults.heal();
+  for (const operator of world.operators.values()) if (operator.running === null) startOperatorOf(world, operator);
+  for (const pod of world.pods.values()) if (pod.running === null) startLater(world, pod, 1);
+  const healMs = timeline.nowMs();
+  until(convergeMsMax, () => whyNotWell(world) === null);
+  const healedMs = timeline.nowMs() - healMs;
+  clients.end();
+  finish(world, clients, broken);
+
+  const { acks } = cluster.spec.durability;
+  const result = checkHistory(clients.history, {
+    ...{ keepsAcknowledged: acks === "inSync" || scenario.faults.every(({ kind }) => keepsTail.has(kind)) },
+    ...{ okMin: 10, faults: faults.done.length === 0 ? ["none was possible"] : faults.done, slotsMoved: false },
+  });
+  violations.push(...result.violations, ...world.defects.map((what) => ({ kind: "defect", key: "", what })));
+  return {
+    ...{ seed, violations, events: timeline.events(), ms: timeline.nowMs(), healedMs, hash: timeline.hash() },
+    ...{ ok: result.ok, unknown: result.unknown, undecided: result.undecided, faults: faults.done, history: clients.history },
+  };
+};
+
+/** After these nobody but the owner's own process, with all it had, goes on as owner, whatever the mode. */
+const keepsTail: ReadonlySet<FaultKind> = new Set(["slowNetwork", "apiAway", "apiSlow", "apiLosesAnswers", "killOperator"]);
+
+const untilHolds = (world: World, ms: number, holds: () => boolean): boolean => {
+  const { timeline } = world;
+  const endMs = timeline.nowMs() + ms;
+  while (timeline.nowMs() < endMs) {
+    if (holds()) return true;
+    timeline.run(Math.min(endMs, timeline.nowMs() + 50), () => false);
+  }
+  return holds();
+};
+
+/** Clients end, all is read once more, and all copies of a shard have to be the same. */
+const finish = (world: World, clients: Clients, broken: (kind: string, what: string) => void): void => {
+  if (!untilHolds(world, 5_000, clients.areDone)) broken("hangs", "a client's operation has no end");
+  if (!untilHolds(world, 5_000, () => whyNotWell(world) === null)) {
+    const why = whyNotWell(world) ?? "";
+    broken("does not converge", `${convergeMsMax} ms after everything was mended: ${why}`);
+    return;
+  }
+  let isRead = false;
+  clients.readAll().then(
+    () => {
+      isRead = true;
+    },
+    (error: unknown) => {
+      world.defects.push(`the last reads failed: ${String(error)}`);
+    },
+  );
+  if (!untilHolds(world, 20_000, () => isRead)) broken("does not converge", "not every key can be read at the end");
+  if (!untilHolds(world, 10_000, () => copiesDiffer(world) === null))
+    broken("copies differ", copiesDiffer(world) ?? "");
+};
+
+const storedShape = v.object({ spec: v.unknown() });
+export const ownershipOf = (world: World): Ownership | null => {
+  const found = [...world.api.objects].find(([path]) => path.includes("/shardtopologies/"));
+  return found === undefined ? null : ownershipFrom(v.parse(storedShape, found[1]).spec);
+};
+
+/** What keeps the cluster from being as it should be; null where nothing does. */
+const whyNotWell = (world: World): string | null => {
+  const { spec } = world.cluster;
+  const ownership = ownershipOf(world);
+  if (ownership === null) return "there is no ownership";
+  if (ownership.shards.length !== spec.writers) return `there are ${ownership.shards.length} shards`;
+  if (ownership.moves.length > 0) return "slots are moving";
+  for (const { id, owner, phase, epoch } of ownership.shards) {
+    if (phase.kind !== "stable") return `shard ${id} is ${phase.kind} in epoch ${epoch}`;
+    const running = owner === null ? null : (world.pods.get(owner.pod)?.running ?? null);
+    if (running === null || owner === null) return `the owner of shard ${id}, ${owner?.pod ?? "nobody"}, does not run`;
+    if (owner.incarnation !== incarnationOf(world, owner.pod)) return `the owner of shard ${id} is an earlier process`;
+  }
+  if (world.pods.size !== spec.writers + spec.readers) return `there are ${world.pods.size} pods`;
+  if (ownership.assignments.length !== spec.readers) return `${ownership.assignments.length} readers are assigned`;
+  for (const pod of world.pods.values()) {
+    const why = unready(world, pod.name);
+    if (why !== null) return `${pod.name}: ${why}`;
+  }
+  return null;
+};
+
+const incarnationOf = (world: World, pod: string): string => `${pod}#${world.pods.get(pod)?.starts ?? 0}`;
+
+const unready = (world: World, name: string): string | null => {
+  const running = world.pods.get(name)?.running ?? null;
+  if (running?.shard == null) return "does not run";
+  const page = world.network.routes(running.process)?.["/readyz"]?.(new URLSearchParams());
+  if (page === undefined || page instanceof Promise) return "has no page";
+  return page.status === 200 ? null : page.body.trim();
+};
+
+/** Copies of one shard that are not the same; null where all are. */
+const copiesDiffer = (world: World): string | null => {
+  const ownership = ownershipOf(world);
+  for (const shard of ownership?.shards ?? []) {
+    const pods = [
+      ...(shard.owner === null ? [] : [shard.owner.pod]),
+      ...(ownership?.assignments ?? []).filter((one) => one.shard === shard.id).map(({ pod }) => pod),
+    ];
+    const contents = pods.map((pod) => {
+      const store = world.pods.get(pod)?.running?.store ?? null;
+      return store === null ? "nothing" : JSON.stringify(Object.entries(entriesOf(store)).sort());
+    });
+    const [first] = contents;
+    const other = contents.findIndex((content) => content !== first);
+    if (other !== -1) return `shard ${shard.id}: ${pods[0] ?? ""} has ${first ?? ""}, ${pods[other] ?? ""} ${contents[other] ?? ""}`;
+  }
+  return null;
+};
+
+/** A scenario of its own for each seed. */
+export const scenarioOf = (seed: number, only: Partial<Scenario> = {}): Scenario => {
+  const random = seeded(seed).fork("scenario");
+  const writers = random.pick([1, 1, 2]);
+  const readers = random.pick([0, 1, 2, 2, 3]) * writers;
+  const chaosMs = random.between(1_500, 6_000);
+  const cluster = only.cluster ?? clusterFor(random, writers, readers);
+  const kinds = possible(cluster);
+  return {
+    ...{ seed, cluster, operators: random.pick([1, 1, 2]), clients: random.pick([2, 3, 4]) },
+    ...{ thinkMs: random.pick([30, 60, 150]), chaosMs },
+    faults: planFaults(random, { count: 1 + random.below(5), fromMs: 50, toMs: chaosMs * 0.8, kinds }),
+    ...only,
+  };
+};
+
+const clusterFor = (random: Seeded, writers: number, readers: number): ShardCluster => {
+  const { spec, ...rest } = clusterOf(writers, readers);
+  const acks = random.pick(["inSync", "inSync", "owner"] as const);
+  const minInSync = acks === "owner" || readers === 0 ? 0 : random.pick([0, 1, 1]);
+  return {
+    ...rest,
+    spec: { ...spec, durability: { fsync: "always", acks, minInSync }, failover: { ...spec.failover, leaseSeconds: 1 } },
+  };
+};
+
+/** Data of which every copy is lost is lost: what may do that to acknowledged writes is left out where it can. */
+const possible = (_cluster: ShardCluster): readonly FaultKind[] => [
+  "kill", "killOwner", "killOwner", "killAll", "pause", "pauseOwner", "cut", "cutOneWay", "cutOff", "cutGroups",
+  "slowNetwork", "slowDisk", "failSync", "powerLoss", "powerLossAll", "apiAway", "apiSlow", "apiLosesAnswers",
+  "killOperator", "cutOperatorFromApi", "pauseOperator",
+];
+
+export const describe = ({ seed, violations, events, ms, healedMs, faults }: Run): string =>
+  [
+    `seed ${seed}: ${violations.length} violations; ${events} events, ${ms.toFixed(0)} ms, healed in ${healedMs.toFixed(0)} ms; faults: ${faults.join(", ")}`,
+    ...violations.slice(0, 10).map(({ kind, key, what }) => `  ${kind}${key === "" ? "" : ` (${key})`}: ${what}`),
+  ].join("\n");
+
+export const historyOf = ({ history, violations }: Run): string =>
+  history
+    .filter(({ key }) => violations.some((violation) => violation.key === key))
+    .map(inWords)
+    .join("\n");
