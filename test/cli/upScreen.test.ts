@@ -7,7 +7,6 @@ const state: UpState = {
     {
       cluster: "default/demo",
       moves: [],
-      moves: [],
       conditions: [
         {
           type: "Ready",

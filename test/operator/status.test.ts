@@ -47,6 +47,7 @@ test("a cluster that runs is Ready, and says who serves what", (t) => {
     "Ready True AllServing: All 16384 slots are served by 2 writers; 2 readers serve",
     "Progressing False Settled: Everything is as it is wanted",
     "Degraded False AsWanted: Nothing is wrong",
+    "Rebalancing False Balanced: Every slot is where it is to be",
   ]);
   t.deepEqual(
     [
@@ -73,6 +74,7 @@ test("a cluster that starts says what it waits for, and names the problem of a p
     "Ready False SlotsNotServed: 16384 of 16384 slots are not served: demo-write-0 (not connected) does not serve yet",
     "Progressing True Starting: Waiting for demo-write-0 (not connected) and demo-read-0 (ImagePullBackOff: no such image) to serve",
     "Degraded True PodProblem: demo-read-0: ImagePullBackOff: no such image",
+    "Rebalancing False Balanced: Every slot is where it is to be",
   ]);
 });
 
