@@ -157,6 +157,8 @@ export type Condition = {
 export const writerPod = (name: string, ordinal: number): string => `${name}-write-${ordinal}`;
 export const readerPod = (name: string, ordinal: number): string => `${name}-read-${ordinal}`;
 
+export const isReaderPod = (pod: string): boolean => /-read-[0-9]+$/.test(pod);
+
 /** The number behind the last dash of a StatefulSet pod's name. */
 export const ordinalOf = (pod: string): number => Number(pod.slice(pod.lastIndexOf("-") + 1));
 

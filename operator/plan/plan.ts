@@ -1,6 +1,6 @@
 import { epoch, mapVersion } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
-import { ordinalOf } from "../shardCluster.ts";
+import { isReaderPod, ordinalOf } from "../shardCluster.ts";
 import { counted, several } from "./events.ts";
 import type {
   Assignment,
@@ -117,12 +117,11 @@ const readersNeeded = (wanted: number, shards: readonly Shard[]): number => {
   let needed = wanted;
   for (const { owner, phase } of shards) {
     for (const ref of [owner, phase.kind === "handover" ? phase.to : null]) {
-      if (ref !== null && isReader(ref.pod)) needed = Math.max(needed, ordinalOf(ref.pod) + 1);
+      if (ref !== null && isReaderPod(ref.pod)) needed = Math.max(needed, ordinalOf(ref.pod) + 1);
     }
   }
   return needed;
 };
-const isReader = (pod: string): boolean => /-read-\d+$/.test(pod);
 
 const sameItems = (a: readonly (Shard | OwnerProcess)[], b: readonly (Shard | OwnerProcess)[]): boolean =>
   a.length === b.length && a.every((item, i) => item === b[i]);

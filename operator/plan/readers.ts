@@ -1,7 +1,7 @@
 import { check } from "../../core/check.ts";
 import type { ShardId } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
-import { ordinalOf, readerPod, writerPod } from "../shardCluster.ts";
+import { isReaderPod, ordinalOf, readerPod, writerPod } from "../shardCluster.ts";
 import type { Assignment, Pod, Session } from "./model.ts";
 import { ownsSlots } from "./slots.ts";
 
@@ -56,13 +56,12 @@ export const planReaders = (input: ReadersInput): readonly Assignment[] => {
   return sameAssignments(assignments, input.assignments) ? input.assignments : assignments;
 };
 
-/** Pods that own a shard, or that one is handed over to. */
+/** Readers that own a shard, or that one is handed over to. */
 const ownersAmong = (shards: readonly Shard[]): ReadonlySet<string> =>
   new Set(
-    shards.flatMap(({ owner, phase }) => [
-      ...(owner === null ? [] : [owner.pod]),
-      ...(phase.kind === "handover" ? [phase.to.pod] : []),
-    ]),
+    shards
+      .flatMap(({ owner, phase }) => [owner?.pod ?? "", phase.kind === "handover" ? phase.to.pod : ""])
+      .filter(isReaderPod),
   );
 
 type Place = { readonly node: string; readonly zone: string };

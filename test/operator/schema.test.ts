@@ -20,7 +20,7 @@ const broken = (now: Fields, old?: Fields): string[] =>
 test("an object as the API server defaults it breaks no rule and is read whole", (t) => {
   t.deepEqual(broken(object({})), []);
   const { spec, ...rest } = clusterFrom(object({}));
-  t.deepEqual(rest, { namespace: "n", name: "demo", uid: "u", generation: 4 });
+  t.deepEqual(rest, { namespace: "n", name: "demo", uid: "u", generation: 4, force: null });
   t.deepEqual(spec.storage, { ephemeral: false, size: "1Gi", storageClassName: "", whenDeleted: "Retain" });
   t.is(spec.image, "");
   t.is(spec.template.affinity, null);

@@ -1,5 +1,6 @@
 import test from "ava";
-import { revision, term } from "../../core/ids.ts";
+import { epoch, revision, term } from "../../core/ids.ts";
+import type { Shard } from "../../core/topology.ts";
 import { topologyOf } from "../../operator/info/publish.ts";
 import type { Observed, Pod } from "../../operator/plan/model.ts";
 import { plan } from "../../operator/plan/plan.ts";
@@ -61,6 +62,7 @@ test("a cluster that runs is Ready, and says who serves what", (t) => {
   );
   t.deepEqual(status.shards[1], {
     ...{ id: 1, epoch: 1, owner: "demo-write-1", slots: 8192, keys: 0 },
+    ...{ inSync: [], phase: "stable" },
     ...{ readers: ["demo-read-1"], lagMs: 0 },
   });
 });
@@ -78,7 +80,7 @@ test("a cluster that starts says what it waits for, and names the problem of a p
   ]);
 });
 
-test("a writer that is gone is Degraded, and its restore is told while it lasts", (t) => {
+test("a writer that is gone is Degraded, with what a person can do", (t) => {
   const whole = running(2, 2);
   const without = whole.sessions.filter(({ pod }) => pod !== "demo-write-1");
   t.deepEqual(conditionsOf(statusWith({ ...whole, sessions: without })).slice(0, 1), [
@@ -86,14 +88,38 @@ test("a writer that is gone is Degraded, and its restore is told while it lasts"
   ]);
   t.regex(
     conditionsOf(statusWith({ ...whole, sessions: without }))[2] ?? "",
-    /^Degraded True WriterGone: No writes are taken for slots of demo-write-1 \(shard 1\) until it is back/,
+    /^Degraded True NothingToPromote: shard 1 has no owner until demo-write-1 is back with its data; .* edis failover 1 --force/,
   );
-  const back = sessionOf("demo-write-1", { incarnation: "second" });
-  const text = "shard 1: demo-write-1 copies its data from demo-read-1";
-  t.deepEqual(conditionsOf(statusWith({ ...whole, sessions: [...without, back] })).slice(1), [
-    `Progressing True Restoring: ${text}`,
-    `Degraded True Restoring: ${text}`,
-  ]);
+});
+
+test("while a shard is failed over or handed over, that is said", (t) => {
+  const whole = running(2, 2);
+  const with1 = (fields: Partial<Shard>): Observed => {
+    const { ownership } = whole;
+    if (ownership === null) throw new Error("there is no ownership");
+    const shards = ownership.shards.map((shard) => (shard.id === 1 ? { ...shard, ...fields } : shard));
+    return { ...whole, ownership: { ...ownership, shards } };
+  };
+  const without = whole.sessions.filter(({ pod }) => pod !== "demo-write-1");
+  const fencing = with1({ inSync: ["demo-read-1"], phase: { kind: "fencing", epoch: epoch(2) } });
+  t.regex(
+    conditionsOf(statusWith({ ...fencing, sessions: without }))[2] ?? "",
+    /^Degraded True FailingOver: shard 1 gets another owner than demo-write-1/,
+  );
+  const to = { pod: "demo-read-1", incarnation: "first" };
+  const handover = with1({ inSync: ["demo-read-1"], phase: { kind: "handover", to } });
+  const sessions = whole.sessions.map((session) =>
+    session.pod === "demo-write-1"
+      ? sessionOf("demo-write-1", {
+          version: 7,
+          serving: { ...owning(1, 1), sync: { seq: 1, members: [to.pod] } },
+        })
+      : session,
+  );
+  t.is(
+    conditionsOf(statusWith({ ...handover, sessions }))[1],
+    "Progressing True HandingOver: demo-write-1 hands shard 1 over to demo-read-1",
+  );
 });
 
 test("a refused wish is Degraded with the reason; the cluster stays Ready", (t) => {

@@ -5,6 +5,7 @@ import {
   decodeMessage,
   encodeMessage,
   toClientSchema,
+  toShardSchema,
   type Report,
   type Role,
   type ToClient,
@@ -70,7 +71,10 @@ const reach = async ({ context }: ExecutionContext<World>, who: Who): Promise<Di
     token: who.token !== undefined ? who.token : role === "client" ? null : token,
     ...{ clock: systemClock, logger: silent },
     opened: () => ({
-      message: (frame) => heard.push(decodeMessage(toClientSchema, frame)),
+      message: (frame) => {
+        const message = decodeMessage(role === "client" ? toClientSchema : toShardSchema, frame);
+        if (message.kind !== "grant") heard.push(message);
+      },
       closed: () => {
         closed = true;
       },
