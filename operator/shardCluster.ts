@@ -38,7 +38,7 @@ export type ShardClusterSpec = {
     readonly automatic: boolean;
   };
   readonly rebalance: {
-    /** No move of slots is begun, those under way stand still. */
+    /** No move of slots is begun, those that copy are taken out; those that are frozen are brought to their end. */
     readonly paused: boolean;
     /** What moves may send in a second, from each shard: a Kubernetes quantity. Empty: no bound. */
     readonly bytesPerSecondMax: string;
