@@ -40,8 +40,26 @@ export const topologyTable = (topology: Topology, reports: Reports): string => {
   const serving = topology.members.filter(({ state }) => state === "serving").length;
   return (
     table([heading, ...rows]) +
+    movesText(topology) +
     `\n${topology.cluster}: ${topology.shards.length} shards, ${serving} of ${topology.members.length} pods serving, ${stamp}\n`
   );
+};
+
+/** One line for each pair of shards that slots move between; nothing where none do. */
+const movesText = ({ moves }: Topology): string => {
+  const pairs = new Map<string, { slots: number; freezing: number }>();
+  for (const { from, to, slots, stage } of moves) {
+    const name = `shard ${from} to shard ${to}`;
+    const pair = pairs.get(name) ?? { slots: 0, freezing: 0 };
+    pair.slots += countSlots(slots);
+    if (stage === "freezing") pair.freezing += countSlots(slots);
+    pairs.set(name, pair);
+  }
+  const lines = [...pairs].map(
+    ([name, { slots, freezing }]) =>
+      `moving: ${slots} slots of ${name}${freezing === 0 ? "" : `, ${freezing} of them changing hands`}\n`,
+  );
+  return lines.length === 0 ? "" : `\n${lines.join("")}`;
 };
 
 const row = (topology: Topology, shard: Shard, report: Report | undefined): readonly string[] => {

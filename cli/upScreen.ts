@@ -16,6 +16,7 @@ export type ScreenSize = { readonly columns: number; readonly rows: number };
 /** Shards that are listed; with more, the summary and the page at the HTTP port have to do. */
 const shardsShownMax = 24;
 const readersShownMax = 8;
+const movesShownMax = 6;
 
 /** The lines of one frame: never more than fit, so that it can be drawn over the one before. Pure. */
 export const upScreen = (state: UpState, { columns, rows }: ScreenSize): readonly string[] => {
@@ -35,9 +36,12 @@ export const eventLines = ({ atMs, cluster, type, reason, message }: LocalEvent)
   return [about.join(" "), ...more.map((line) => `${" ".repeat(11)}${line}`)];
 };
 
-const clusterLines = ({ cluster, conditions, shards, others }: LocalCluster): readonly string[] => {
+const clusterLines = ({ cluster, conditions, moves, shards, others }: LocalCluster): readonly string[] => {
   const ready = conditions.find(({ type }) => type === "Ready");
   const degraded = conditions.find(({ type, status }) => type === "Degraded" && status === "True");
+  const rebalancing = conditions.find(
+    ({ type, status, reason }) => type === "Rebalancing" && (status === "True" || reason === "Paused"),
+  );
   const state =
     ready === undefined ? "starting" : `${ready.status === "True" ? "Ready" : "not ready"}: ${ready.message}`;
   const rows = shards.slice(0, shardsShownMax).map(shardRow);
@@ -45,6 +49,8 @@ const clusterLines = ({ cluster, conditions, shards, others }: LocalCluster): re
   return [
     `${cluster}  ${state}`,
     ...(degraded === undefined ? [] : [`! ${degraded.reason}: ${degraded.message}`]),
+    ...(rebalancing === undefined ? [] : [`${rebalancing.reason}: ${rebalancing.message}`]),
+    ...moves.slice(0, movesShownMax).map(moveLine),
     "",
     ...table([["shard", "slots", "epoch", "keys", "writer", "readers"], ...rows])
       .trimEnd()
@@ -52,6 +58,14 @@ const clusterLines = ({ cluster, conditions, shards, others }: LocalCluster): re
     ...(more > 0 ? [`and ${more} more shards`] : []),
     ...(others.length === 0 ? [] : [`without a shard: ${others.map(podText).join("  ")}`]),
   ];
+};
+
+const barLength = 20;
+/** `  shard 0 → 3  [########------------] 1365 slots`. */
+const moveLine = ({ from, to, slots, bytes, bytesInAll, stage }: LocalCluster["moves"][number]): string => {
+  const filled = bytesInAll === 0 ? barLength : Math.round((bytes / bytesInAll) * barLength);
+  const bar = "#".repeat(filled).padEnd(barLength, "-");
+  return `  shard ${from} → ${to}  [${bar}] ${slots} slots${stage === "freezing" ? ", changing hands" : ""}`;
 };
 
 const shardRow = (shard: LocalShard): readonly string[] => {

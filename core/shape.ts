@@ -30,7 +30,7 @@ export const bytesOf = (...lengths: readonly number[]): v.GenericSchema<Uint8Arr
 export const podRefFields = { pod: text, incarnation: text };
 const podRefShape = v.object(podRefFields);
 
-const slotRanges = v.pipe(v.array(v.tuple([branded(slot), branded(slot)])), v.maxLength(16_384));
+export const slotRanges = v.pipe(v.array(v.tuple([branded(slot), branded(slot)])), v.maxLength(16_384));
 
 /** `Move`s of topology.ts. */
 export const movesShape = v.optional(

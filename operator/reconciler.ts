@@ -3,6 +3,7 @@ import { messageOf } from "../core/errors.ts";
 import type { ShardId } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Info } from "./info/info.ts";
+import { createLedger, type LedgerKeeper } from "./ledger.ts";
 import { announcedOf } from "./info/publish.ts";
 import type { Observed, Ownership, Plan, PlannedEvent, Refusal } from "./plan/model.ts";
 import { plan } from "./plan/plan.ts";
@@ -47,9 +48,11 @@ type Memory = {
   refusals: string;
   status: ShardClusterStatus | null;
   statusMs: number;
+  readonly ledger: LedgerKeeper;
 };
-const newMemory = (): Memory => ({
+const newMemory = (clock: Clock): Memory => ({
   ...{ told: new Set(), untold: [], decided: null, refusals: "", status: null, statusMs: -Infinity },
+  ledger: createLedger(clock),
 });
 
 export const createReconciler = (options: ReconcilerOptions): Reconciler => {
@@ -64,12 +67,12 @@ export const createReconciler = (options: ReconcilerOptions): Reconciler => {
       await platform.forget(key);
       return null;
     }
-    const memory = memories.get(key) ?? newMemory();
+    const memory = memories.get(key) ?? newMemory(options.clock);
     memories.set(key, memory);
     info.open({ clusterId: cluster.uid, cluster: key, token: await platform.token(cluster) });
     let againMs = 0;
     for (let step = 0; step < stepsMax; step++) {
-      const decided = await decideOnce(options, cluster);
+      const decided = await decideOnce(options, cluster, memory.ledger);
       memory.untold.push(...decided.planned.events.slice(0, untoldMax - memory.untold.length));
       memory.decided = decided;
       againMs = decided.planned.againMs ?? resyncMs;
@@ -108,14 +111,16 @@ export const createReconciler = (options: ReconcilerOptions): Reconciler => {
 const decideOnce = async (
   { platform, info }: ReconcilerOptions,
   cluster: ShardCluster,
+  ledger: LedgerKeeper,
 ): Promise<{ readonly observed: Observed; readonly planned: Plan }> => {
   const key = keyOf(cluster);
   const [stored, seen] = await Promise.all([platform.readOwnership(cluster), platform.observe(cluster)]);
+  const ownership = stored?.ownership ?? null;
+  const sessions = info.sessions(key);
   const observed: Observed = {
-    cluster,
-    ownership: stored?.ownership ?? null,
+    ...{ cluster, ownership, sessions, ledger: ledger.look(ownership, sessions) },
     ...seen,
-    ...{ sessions: info.sessions(key), departed: info.departed(key), memory: info.memory(key) },
+    ...{ departed: info.departed(key), memory: info.memory(key) },
     leadingMs: info.leadingMs(),
   };
   const planned = plan(observed);
@@ -177,13 +182,17 @@ const newRefusals = (memory: Memory, refusals: readonly Refusal[]): readonly Pla
 };
 
 /** Reasons for which the plan itself has an event. */
-const toldByPlan: ReadonlySet<string> = new Set(["WriterOwnsSlots", "FailingOver"]);
+const toldByPlan: ReadonlySet<string> = new Set(["NoRoom", "NotEnoughReaders", "FailingOver"]);
 
 /** What a person wants to hear of when it begins: the cluster became ready, or something went wrong. */
 const turns = (before: ShardClusterStatus | null, after: ShardClusterStatus): readonly PlannedEvent[] =>
   after.conditions.flatMap((condition): readonly PlannedEvent[] => {
     const { type, status, reason, message } = condition;
     const was = before?.conditions.find((other) => other.type === type);
+    if (type === "Rebalancing") {
+      const isNew = reason === "Paused" && was?.reason !== reason;
+      return isNew ? [{ type: "Normal", reason: "RebalancePaused", message }] : [];
+    }
     if (status !== "True" || type === "Progressing") return [];
     if (type === "Ready") return was?.status === "True" ? [] : [{ type: "Normal", reason: "Ready", message }];
     const isTold = was?.status === "True" && was.reason === reason;

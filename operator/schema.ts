@@ -177,7 +177,8 @@ const rebalanceSchema: Schema = {
   default: {},
   properties: {
     paused: {
-      description: "Begin no move of slots; those under way stop.",
+      description:
+        "Begin no move of slots. What is being copied is given up, and begins anew later; what is about to change hands does.",
       type: "boolean",
       default: false,
     },

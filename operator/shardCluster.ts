@@ -38,7 +38,7 @@ export type ShardClusterSpec = {
     readonly automatic: boolean;
   };
   readonly rebalance: {
-    /** No move of slots is begun, those under way stand still. */
+    /** No move of slots is begun, those that copy are taken out; those that are frozen are brought to their end. */
     readonly paused: boolean;
     /** What moves may send in a second, from each shard: a Kubernetes quantity. Empty: no bound. */
     readonly bytesPerSecondMax: string;
@@ -93,6 +93,43 @@ export type ShardClusterStatus = {
   readonly replicas: number;
   readonly selector: string;
   readonly shards: readonly ShardStatus[];
+  /** Slots on their way; null where every slot is where it is to be. */
+  readonly rebalance: RebalanceStatus | null;
+  /** `37%` of the slots that are to move have moved; empty where none is to. */
+  readonly moving: string;
+};
+
+export type RebalanceStatus = {
+  /** For how many writers the slots are levelled. */
+  readonly writers: number;
+  /** When it began. */
+  readonly since: string;
+  readonly slotsDone: number;
+  readonly slotsInAll: number;
+  /** Keys and bytes that have arrived, of those that are to move as far as is known. */
+  readonly keysDone: number;
+  readonly keysInAll: number;
+  readonly bytesDone: number;
+  readonly bytesInAll: number;
+  /** Since it began. */
+  readonly bytesPerSecond: number;
+  /** -1 where it cannot be told. */
+  readonly etaSeconds: number;
+  /** Those under way. */
+  readonly moves: readonly MoveStatus[];
+  /** Why nothing moves; empty where something does. */
+  readonly waitingFor: string;
+  readonly lastError: string;
+};
+export type MoveStatus = {
+  readonly from: number;
+  readonly to: number;
+  readonly slots: number;
+  readonly stage: string;
+  readonly keys: number;
+  readonly keysInAll: number;
+  readonly bytes: number;
+  readonly bytesInAll: number;
 };
 
 export type ShardStatus = {
@@ -111,7 +148,7 @@ export type ShardStatus = {
 };
 
 export type Condition = {
-  readonly type: "Ready" | "Progressing" | "Degraded";
+  readonly type: "Ready" | "Progressing" | "Degraded" | "Rebalancing";
   readonly status: "True" | "False" | "Unknown";
   readonly reason: string;
   readonly message: string;

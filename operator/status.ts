@@ -2,6 +2,13 @@ import { slotCount } from "../core/ids.ts";
 import { countSlots, type Member, type Shard, type Topology } from "../core/topology.ts";
 import { counted, several } from "./plan/events.ts";
 import type { Pod, Refusal, Rollout, Session, Trouble, Workload } from "./plan/model.ts";
+import {
+  movingText,
+  rebalanceStatus,
+  rebalancingCondition,
+  withoutRebalanceFigures,
+  type RebalanceInput,
+} from "./rebalanceStatus.ts";
 import { rollingOut, rolloutStuck, upToDate } from "./rolloutStatus.ts";
 import {
   ordinalOf,
@@ -13,7 +20,7 @@ import {
   type ShardStatus,
 } from "./shardCluster.ts";
 
-export type StatusInput = {
+export type StatusInput = RebalanceInput & {
   readonly cluster: ShardCluster;
   readonly topology: Topology;
   readonly sessions: readonly Session[];
@@ -36,9 +43,14 @@ export const statusOf = (input: StatusInput): ShardClusterStatus => {
   );
   const slotsServed = slotCount - unserved.reduce((sum, { slots }) => sum + countSlots(slots), 0);
   const outcome = { ...input, serving, unserved, writersReady, readersReady, slotsServed };
+  const rebalance = rebalanceStatus(input);
   return {
     observedGeneration: cluster.generation,
-    conditions: [readyCondition(outcome), progressingCondition(outcome), degradedCondition(outcome)],
+    conditions: [
+      ...[readyCondition(outcome), progressingCondition(outcome), degradedCondition(outcome)],
+      rebalancingCondition(rebalance),
+    ],
+    ...{ rebalance, moving: movingText(rebalance) },
     writers: { wanted: workload.writers, ready: writersReady },
     readers: { wanted: workload.readers, ready: readersReady },
     writersReady: `${writersReady}/${workload.writers}`,
@@ -206,7 +218,11 @@ const shardStatuses = (topology: Topology, sessions: readonly Session[]): readon
 export const differsInKind = (a: ShardClusterStatus, b: ShardClusterStatus): boolean =>
   JSON.stringify(withoutFigures(a)) !== JSON.stringify(withoutFigures(b));
 
-const withoutFigures = (status: ShardClusterStatus): ShardClusterStatus => ({
+export const withoutFigures = (status: ShardClusterStatus): unknown => ({
   ...status,
+  conditions: status.conditions.map((condition) =>
+    condition.type === "Rebalancing" ? { ...condition, message: "" } : condition,
+  ),
+  ...{ rebalance: withoutRebalanceFigures(status.rebalance), moving: "" },
   shards: status.shards.map((shard) => ({ ...shard, keys: 0, lagMs: shard.lagMs < 0 ? -1 : 0 })),
 });

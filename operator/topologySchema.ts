@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { epoch, mapVersion, shardId, shardsMax, version } from "../core/ids.ts";
 import { EdisError } from "../core/errors.ts";
 import { inSyncMax, readersMax } from "../core/limits.ts";
-import { branded, movesShape, shardShape } from "../core/shape.ts";
+import { branded, movesShape, shardShape, slotRanges } from "../core/shape.ts";
 import type { Ownership } from "./plan/model.ts";
 import type { Schema } from "./schema.ts";
 
@@ -88,6 +88,29 @@ export const ownershipSchema: Schema = {
       },
     },
     lastMove: { ...count, description: "The id of the newest move there ever was." },
+    rebalance: {
+      description: "Which slots are to have another owner. Null while every slot is where it is to be.",
+      type: "object",
+      nullable: true,
+      required: ["writers", "goals"],
+      "x-kubernetes-preserve-unknown-fields": true,
+      properties: {
+        writers: { ...count, description: "For how many writers the slots are levelled." },
+        sinceMs: { type: "number", description: "When it began, in milliseconds since 1970." },
+        goals: {
+          type: "array",
+          maxItems: shardsMax,
+          items: { type: "object", required: ["to", "slots"], properties: { to: count, slots } },
+        },
+        done: {
+          type: "object",
+          description: "What has arrived.",
+          properties: { keys: count, bytes: count },
+        },
+        problem: { type: "string", nullable: true, description: "Why the last move that failed did." },
+      },
+    },
+    epochFloor: { ...count, description: "No shard that is added begins below this epoch." },
     processes: {
       description: "What tells the owners' processes from others of the same pods.",
       type: "array",
@@ -109,6 +132,17 @@ const decoded = v.object({
   assignments: v.array(v.object({ pod: v.string(), shard: branded(shardId) })),
   moves: movesShape,
   lastMove: v.optional(v.number(), 0),
+  rebalance: v.nullish(
+    v.object({
+      writers: v.number(),
+      sinceMs: v.optional(v.number(), 0),
+      goals: v.array(v.object({ to: branded(shardId), slots: slotRanges })),
+      done: v.optional(v.object({ keys: v.number(), bytes: v.number() }), { keys: 0, bytes: 0 }),
+      problem: v.nullish(v.string(), null),
+    }),
+    null,
+  ),
+  epochFloor: v.optional(branded(epoch), 0),
   processes: v.optional(
     v.array(
       v.object({

@@ -19,6 +19,8 @@ export const dashboardHtml = `<!doctype html>
   .pod::before { content: ""; display: inline-block; width: .6em; height: .6em; border-radius: 50%; margin-right: .4em; background: var(--quiet) }
   .serving::before { background: var(--good) } .copying::before, .leaving::before { background: var(--busy) } .missing::before { background: var(--bad) }
   .quiet { color: var(--quiet) }
+  .move { display: grid; grid-template-columns: 9rem 1fr 14rem; gap: .8rem; align-items: center; margin: .2rem 0 } .move:last-of-type { margin-bottom: .8rem }
+  .move progress { width: 100%; height: .7rem; accent-color: var(--busy) }
   .condition { margin: .15rem 0 } .condition b { font-weight: 600 } .True b { color: var(--good) } .Bad b { color: var(--bad) }
 </style>
 <h1>Edis <small id="state">…</small></h1>
@@ -53,12 +55,20 @@ export const dashboardHtml = `<!doctype html>
         make("td", "number", keys), make("td", "", who, phase),
         make("td", "", ...readers.map((member) => pod(member.pod, member, reports.get(member.pod)))));
     });
+    const size = (bytes) => bytes < 1048576 ? Math.ceil(bytes / 1024) + " KiB" : Math.round(bytes / 1048576) + " MiB";
+    const moves = ((about.status && about.status.rebalance && about.status.rebalance.moves) || []).map((move) => {
+      const bar = make("progress");
+      bar.max = Math.max(1, move.bytesInAll);
+      bar.value = move.bytesInAll === 0 ? 1 : move.bytes;
+      return make("div", "move", make("span", "", "shard " + move.from + " → " + move.to), bar,
+        make("span", "quiet", move.slots + " slots, " + size(move.bytes) + " of " + size(move.bytesInAll) + (move.stage === "freezing" ? ", changing hands" : "")));
+    });
     const heads = ["shard", "slots", "epoch", "keys", "owner", "readers"].map((name) =>
       make("th", name === "epoch" || name === "keys" ? "number" : "", name));
     const conditions = ((about.status && about.status.conditions) || []).map(({ type, status, reason, message }) =>
       make("div", "condition " + (type === "Degraded" && status === "True" ? "Bad" : type === "Ready" ? status : ""),
         make("b", "", type + ": " + status), " ", make("span", "quiet", reason + " – " + message)));
-    return make("section", "", make("h2", "", topology.cluster), ...conditions,
+    return make("section", "", make("h2", "", topology.cluster), ...conditions, ...moves,
       make("table", "", make("thead", "", make("tr", "", ...heads)), make("tbody", "", ...rows)));
   };
   const get = async (path) => (await fetch(path, { cache: "no-store" })).json();

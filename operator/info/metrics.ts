@@ -38,6 +38,7 @@ export const createMetrics = (sources: MetricSources): Metrics => {
   };
   stateGauges(gauge, sources);
   clusterGauges(gauge, sources.clusters);
+  rebalanceGauges(gauge, sources.clusters);
 
   new Counter({
     name: "edis_info_refusals_total",
@@ -88,6 +89,42 @@ const stateGauges = (gauge: MakeGauge, { leads, connections }: MetricSources): v
   gauge({ name: "info_connections", help: "Open connections at the info port.", labelNames: [] }, (self) => {
     self.set(connections());
   });
+};
+
+const rebalanceGauges = (gauge: MakeGauge, clusters: MetricSources["clusters"]): void => {
+  const figures = {
+    slots: ["slotsDone", "slotsInAll"],
+    keys: ["keysDone", "keysInAll"],
+    bytes: ["bytesDone", "bytesInAll"],
+  } as const;
+  for (const [what, [done, inAll]] of Object.entries(figures)) {
+    gauge(
+      {
+        name: `rebalance_${what}`,
+        help: `Of slots on their way: ${what} that have arrived (state done) and that are to in all (state all). None while nothing moves.`,
+        labelNames: ["cluster", "state"],
+      },
+      (self) => {
+        for (const { key, status } of clusters()) {
+          const rebalance = status?.rebalance ?? null;
+          if (rebalance === null) continue;
+          self.set({ cluster: key, state: "done" }, rebalance[done]);
+          self.set({ cluster: key, state: "all" }, rebalance[inAll]);
+        }
+      },
+    );
+  }
+  gauge(
+    { name: "moves", help: "Moves of slots under way, by stage.", labelNames: ["cluster", "stage"] },
+    (self) => {
+      for (const { key, topology } of clusters()) {
+        for (const stage of ["copying", "freezing"] as const) {
+          const moves = topology?.moves.filter((move) => move.stage === stage) ?? [];
+          self.set({ cluster: key, stage }, moves.length);
+        }
+      }
+    },
+  );
 };
 
 const clusterGauges = (gauge: MakeGauge, clusters: MetricSources["clusters"]): void => {

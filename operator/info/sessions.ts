@@ -6,6 +6,7 @@ import {
   type Hello,
   type Register,
   type Report,
+  type SlotSizes,
 } from "../../core/message.ts";
 import type { PodRef } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
@@ -48,6 +49,7 @@ type Tracked = {
   readonly connection: Connection;
   session: Session | null;
   registered: Omit<Register, "kind"> | null;
+  slotSizes: SlotSizes | null;
   heardMs: number;
   silent: boolean;
 };
@@ -100,7 +102,7 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
               heard(tracked, message.report);
               return;
             case "slotSizes":
-              // Nothing is moved by them yet.
+              tracked.slotSizes = message;
               return;
           }
         },
@@ -117,6 +119,7 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
               ...tracked.session,
               ageMs: starts.ageMs(tracked.ref),
               silentMs: clock.nowMs() - tracked.heardMs,
+              slotSizes: tracked.slotSizes,
             },
       ),
     departed: () => [
@@ -194,6 +197,7 @@ const newlyTracked = (connection: Connection, hello: Hello, nowMs: number): Trac
   connection,
   session: null,
   registered: null,
+  slotSizes: null,
   heardMs: nowMs,
   silent: false,
 });
@@ -211,7 +215,7 @@ const sessionOf = ({ registered, ref, role }: Tracked, report: Report, ageMs: nu
   if (report.pod !== ref.pod || report.incarnation !== ref.incarnation || report.home !== role) {
     throw new EdisError("wrong-pod", `Cannot take the report of ${report.pod} from ${role} ${ref.pod}`);
   }
-  return { ...ref, registered, report, ageMs, silentMs: 0 };
+  return { ...ref, registered, report, ageMs, silentMs: 0, slotSizes: null };
 };
 
 /** What of a report the plan acts on at once. Figures that change with every heartbeat are not in it. */

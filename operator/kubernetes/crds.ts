@@ -23,6 +23,31 @@ const integer: Schema = { type: "integer" };
 const string: Schema = { type: "string" };
 const readyOfWanted: Schema = { type: "object", properties: { wanted: integer, ready: integer } };
 
+const done: Schema = { type: "integer", format: "int64" };
+const moveSchema: Schema = {
+  type: "object",
+  properties: {
+    ...{ from: integer, to: integer, slots: integer, stage: string },
+    ...{ keys: done, keysInAll: done, bytes: done, bytesInAll: done },
+  },
+};
+const rebalanceSchema: Schema = {
+  description: "Slots on their way to other writers; null where every slot is where it is to be.",
+  type: "object",
+  nullable: true,
+  properties: {
+    writers: { ...integer, description: "For how many writers the slots are levelled." },
+    since: { type: "string", format: "date-time" },
+    ...{ slotsDone: integer, slotsInAll: integer, keysDone: done, keysInAll: done },
+    ...{ bytesDone: done, bytesInAll: done },
+    bytesPerSecond: { ...done, description: "Since it began." },
+    etaSeconds: { ...integer, description: "-1 where it cannot be told." },
+    moves: { type: "array", description: "Those under way.", items: moveSchema },
+    waitingFor: { ...string, description: "Why nothing moves; empty where something does." },
+    lastError: string,
+  },
+};
+
 const statusSchema: Schema = {
   description: "How things are. Derived by the operator, never read back.",
   type: "object",
@@ -53,6 +78,8 @@ const statusSchema: Schema = {
     upToDate: { ...string, description: "Pods made from the template as it is now, of all." },
     replicas: { ...integer, description: "Reader pods, for the scale subresource." },
     selector: { ...string, description: "Label selector of the reader pods, for the scale subresource." },
+    moving: { ...string, description: "How many of the slots that are to move have moved." },
+    rebalance: rebalanceSchema,
     shards: {
       type: "array",
       items: {
@@ -150,6 +177,12 @@ export const shardClusterCrd: Manifest = crd({
       { name: "Writers", type: "string", jsonPath: ".status.writersReady", description: "ready/wanted" },
       { name: "Readers", type: "string", jsonPath: ".status.readersReady", description: "ready/wanted" },
       { name: "Slots", type: "integer", jsonPath: ".status.slotsServed", description: "served, of 16384" },
+      {
+        name: "Moving",
+        type: "string",
+        jsonPath: ".status.moving",
+        description: "of the slots that are to move",
+      },
       {
         name: "UpToDate",
         type: "string",

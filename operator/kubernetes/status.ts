@@ -1,6 +1,7 @@
 import { isoTime, type Clock } from "../../core/clock.ts";
 import { apiVersion } from "../schema.ts";
 import type { ShardCluster, ShardClusterStatus } from "../shardCluster.ts";
+import { withoutFigures } from "../status.ts";
 import { isStatus, mergePatch, type Api } from "./api.ts";
 import { shardClusters } from "./crds.ts";
 import { collection } from "./paths.ts";
@@ -58,11 +59,6 @@ type Written = {
 const withCoarseLag = (status: ShardClusterStatus): unknown => ({
   ...status,
   shards: status.shards.map((shard) => ({ ...shard, lagMs: Math.floor(shard.lagMs / 1000) })),
-});
-
-const withoutFigures = (status: ShardClusterStatus): unknown => ({
-  ...status,
-  shards: status.shards.map(({ keys: _keys, lagMs: _lagMs, ...shard }) => shard),
 });
 
 /** The conditions as they are stored: each says since when its status is what it is. */

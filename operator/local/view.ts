@@ -1,7 +1,7 @@
 import { countSlots, type Member, type MemberState, type Shard } from "../../core/topology.ts";
 import type { ClusterView } from "../info/info.ts";
 import type { Session } from "../plan/model.ts";
-import { ordinalOf, type Condition } from "../shardCluster.ts";
+import { ordinalOf, type Condition, type MoveStatus } from "../shardCluster.ts";
 import type { ProcessView } from "./processes.ts";
 
 /** One cluster as it is shown to people. */
@@ -9,6 +9,8 @@ export type LocalCluster = {
   /** `namespace/name`. */
   readonly cluster: string;
   readonly conditions: readonly Condition[];
+  /** Slots on their way, one entry for each move; empty where none is. */
+  readonly moves: readonly MoveStatus[];
   readonly shards: readonly LocalShard[];
   /** Processes that serve no shard, or none yet. */
   readonly others: readonly LocalPod[];
@@ -64,6 +66,7 @@ export const localCluster = (
   return {
     cluster: key,
     conditions: status?.conditions ?? [],
+    moves: status?.rebalance?.moves ?? [],
     shards,
     others: [...running.keys()]
       .filter((pod) => !shown.has(pod))

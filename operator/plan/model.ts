@@ -1,7 +1,7 @@
 import type { Epoch, MapVersion, ShardId } from "../../core/ids.ts";
-import type { Register, Report } from "../../core/message.ts";
+import type { Register, Report, SlotSizes } from "../../core/message.ts";
 import type { Place } from "../../core/request.ts";
-import type { Move, PodRef, Shard, Stamp } from "../../core/topology.ts";
+import type { Move, PodRef, Shard, SlotRange, Stamp } from "../../core/topology.ts";
 import type { ShardCluster } from "../shardCluster.ts";
 
 /** What is kept in the ShardTopology object: changed only by the operator, only by compare-and-set. */
@@ -16,6 +16,10 @@ export type Ownership = {
   readonly moves: readonly Move[];
   /** The id of the newest move there ever was. */
   readonly lastMove: number;
+  /** Null where every slot is where it is to be. */
+  readonly rebalance: Rebalance | null;
+  /** No shard that is added begins below this epoch: one of its name that was removed had got that far. */
+  readonly epochFloor: Epoch;
   /** Of each shard's owner, as far as it is known, in the order of the shards. */
   readonly processes: readonly OwnerProcess[];
 };
@@ -29,6 +33,25 @@ export type OwnerProcess = {
   /** What it held of the shard when it was named: its volume never holds less. Null: nothing. */
   readonly held: Place | null;
 };
+
+/**
+ * Which slots are to be where, decided once, when it begins: each moves once, straight to its last owner, and whoever leads
+ * next goes on. What is done and what is left follows from the map.
+ */
+export type Rebalance = {
+  /** For how many writers the slots are levelled. */
+  readonly writers: number;
+  /** When it began: wall clock, milliseconds. */
+  readonly sinceMs: number;
+  /** Slots that are to have another owner; those that have it already stay listed. */
+  readonly goals: readonly Goal[];
+  /** Keys and bytes that have arrived, as their sources counted them. */
+  readonly done: Amount;
+  /** Why the last move that failed did; null where none did. */
+  readonly problem: string | null;
+};
+export type Goal = { readonly to: ShardId; readonly slots: readonly SlotRange[] };
+export type Amount = { readonly keys: number; readonly bytes: number };
 export type Assignment = { readonly pod: string; readonly shard: ShardId };
 
 /** One pod as the platform (Kubernetes, or the local runtime) shows it. */
@@ -55,6 +78,8 @@ export type Session = PodRef & {
   readonly report: Report;
   /** Milliseconds since this process start first registered. */
   readonly ageMs: number;
+  /** What it last said of its slots; null where it has not yet. */
+  readonly slotSizes: SlotSizes | null;
   /** Milliseconds since that heartbeat came. */
   readonly silentMs: number;
 };
@@ -93,6 +118,25 @@ export type Observed = {
   readonly outdated: ReadonlySet<string> | null;
   /** Milliseconds since this operator began to lead: sessions it has not heard of yet may still come. */
   readonly leadingMs: number;
+  readonly ledger: Ledger;
+};
+
+/** What is remembered from one look to the next, by whoever leads; see ledger.ts. */
+export type Ledger = {
+  /** Entry s is the bytes of slot s; NaN where nobody has told yet. */
+  readonly slotBytes: Float64Array;
+  /** By id of the move. */
+  readonly moves: ReadonlyMap<number, MoveAge>;
+  /** Milliseconds since 1970. */
+  readonly wallMs: number;
+};
+export type MoveAge = {
+  /** Since it has been in its stage, as far as this leader saw. */
+  readonly stageMs: number;
+  /** Since anything of it last changed. */
+  readonly idleMs: number;
+  /** How often it was frozen, and then was not. */
+  readonly thawed: number;
 };
 
 export type Plan = {

@@ -6,6 +6,7 @@ import { several } from "./events.ts";
 import { fence, ownerMissing, promote } from "./failover.ts";
 import { beginHandover, goOnWithHandover } from "./handover.ts";
 import type { Session } from "./model.ts";
+import { ownsSlots } from "./slots.ts";
 import { recordSync } from "./sync.ts";
 import {
   furthest,
@@ -74,7 +75,8 @@ const firstOwner = (shard: Shard, context: OwnerContext): OwnerPlan => {
     reason: "OwnerNamed",
     message: `${owner.pod} owns shard ${shard.id} from epoch ${at} on`,
   });
-  if (most === null || (own !== null && !isAfter(most, own)))
+  // One that has no slots yet holds nothing that counts, whoever has what of a shard of that name that was removed.
+  if (most === null || !ownsSlots(shard) || (own !== null && !isAfter(most, own)))
     return named(shard, home, { at, event: event(home) });
   if (context.forced && ahead !== undefined)
     return named(shard, ahead, { at, event: event(ahead, "Warning") });

@@ -1,4 +1,4 @@
-import { mapVersion } from "../../core/ids.ts";
+import { epoch, mapVersion } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
 import { isReaderPod, ordinalOf } from "../shardCluster.ts";
 import { counted, several } from "./events.ts";
@@ -13,9 +13,9 @@ import type {
   Workload,
 } from "./model.ts";
 import { contextsOf } from "./ownerContexts.ts";
-import type { OwnerPlan } from "./ownerPlan.ts";
 import { planOwner } from "./owners.ts";
 import { planReaders } from "./readers.ts";
+import { planReshard } from "./reshard.ts";
 import { planRollout, restartEvents } from "./rollout.ts";
 import { planShards } from "./shards.ts";
 
@@ -31,32 +31,45 @@ export const plan = (observed: Observed): Plan => {
   const { name, spec } = cluster;
   const sessions = new Map(observed.sessions.map((session) => [session.pod, session]));
   const pods = new Map(observed.pods.map((pod) => [pod.name, pod]));
-  const sized = planShards(name, spec.writers, before?.shards ?? null);
+  const sized = planShards(observed);
   const { away, restarts, rollout } = planRollout({
     ...{ name, readers: spec.readers, ephemeral: spec.storage.ephemeral, shards: sized.shards },
     ...{ assignments: before?.assignments ?? [], pods, sessions, outdated: observed.outdated },
   });
   const contextOf = contextsOf(observed, { sessions, away: new Set([...awayOf(observed), ...away]) });
   const owned = sized.shards.map((shard) => planOwner(shard, contextOf(shard)));
-  const shards = owned.map(({ shard }) => shard);
+  const started = before ?? firstOwnership(cluster.uid, sized.shards);
+  const planned = owned.map(({ shard }) => shard);
+  const moved = planReshard({
+    ...{ observed, before: started, aim: sized.aim },
+    shards: sameItems(planned, started.shards) ? started.shards : planned,
+  });
+  const { shards } = moved;
   const assignments = planReaders({
     name,
     wanted: spec.readers,
+    aim: sized.aim,
     shards,
     assignments: before?.assignments ?? [],
     pods,
     sessions,
   });
   const workload = { writers: shards.length, readers: readersNeeded(spec.readers, shards) };
-  const waits = owned.flatMap(({ againMs }) => againMs ?? []);
+  const waits = [...owned, sized, moved].flatMap(({ againMs }) => againMs ?? []);
+  const processes = owned.flatMap(({ process }) => process ?? []);
   return {
     workload,
-    ownership: ownershipAfter(observed, owned, assignments),
+    ownership: changed(started, before, {
+      ...{ shards, assignments, moves: moved.moves, lastMove: moved.lastMove, mapVersion: moved.mapVersion },
+      ...{ rebalance: moved.rebalance, epochFloor: sized.epochFloor },
+      processes: sameItems(processes, started.processes) ? started.processes : processes,
+    }),
     refusals: sized.refusals,
     troubles: owned.flatMap(({ trouble }) => trouble ?? []),
     events: [
       ...scaled(observed.workload, workload),
       ...sized.events,
+      ...summed(moved.events),
       ...restartEvents(restarts),
       ...summed(owned.flatMap(({ event }) => event ?? [])),
       ...assigned(before?.assignments ?? [], assignments, sessions),
@@ -64,6 +77,31 @@ export const plan = (observed: Observed): Plan => {
     ...{ restarts, rollout },
     againMs: waits.length === 0 ? null : Math.min(...waits),
   };
+};
+
+const firstOwnership = (clusterId: string, shards: readonly Shard[]): Ownership => ({
+  ...{ clusterId, mapVersion: mapVersion(1), shards, assignments: [] },
+  ...{ moves: [], lastMove: 0, rebalance: null, epochFloor: epoch(0), processes: [] },
+});
+
+/** The same object where nothing is another than before. */
+const changed = (
+  started: Ownership,
+  before: Ownership | null,
+  parts: Omit<Ownership, "clusterId">,
+): Ownership => {
+  const next = { ...started, ...parts };
+  const names = [
+    "shards",
+    "assignments",
+    "moves",
+    "lastMove",
+    "mapVersion",
+    "rebalance",
+    "epochFloor",
+    "processes",
+  ] as const;
+  return before !== null && names.every((part) => next[part] === before[part]) ? before : next;
 };
 
 /** Pods that are going, or are to go: what they own is handed over first. */
@@ -83,38 +121,6 @@ const readersNeeded = (wanted: number, shards: readonly Shard[]): number => {
     }
   }
   return needed;
-};
-
-const ownershipAfter = (
-  { cluster, ownership: before }: Observed,
-  owned: readonly OwnerPlan[],
-  assignments: readonly Assignment[],
-): Ownership => {
-  const shards = owned.map(({ shard }) => shard);
-  const processes = owned.flatMap(({ process }) => process ?? []);
-  if (before === null) {
-    return {
-      ...{ clusterId: cluster.uid, mapVersion: mapVersion(1), shards, assignments },
-      ...{ moves: [], lastMove: 0, processes },
-    };
-  }
-  const next = {
-    ...before,
-    shards: sameItems(shards, before.shards) ? before.shards : shards,
-    assignments,
-    processes: sameItems(processes, before.processes) ? before.processes : processes,
-    moves: goingOn(before.moves, shards),
-  };
-  const parts = ["shards", "assignments", "processes", "moves"] as const;
-  return parts.every((part) => next[part] === before[part]) ? before : next;
-};
-
-/** A move ends with either of its epochs. */
-const goingOn = (moves: Ownership["moves"], shards: readonly Shard[]): Ownership["moves"] => {
-  const left = moves.filter(
-    ({ from, fromEpoch, to, toEpoch }) => shards[from]?.epoch === fromEpoch && shards[to]?.epoch === toEpoch,
-  );
-  return left.length === moves.length ? moves : left;
 };
 
 const sameItems = (a: readonly (Shard | OwnerProcess)[], b: readonly (Shard | OwnerProcess)[]): boolean =>

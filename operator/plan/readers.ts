@@ -13,6 +13,8 @@ export type ReadersInput = {
   readonly name: string;
   /** `spec.readers`. */
   readonly wanted: number;
+  /** Shards below this one have slots, or will. */
+  readonly aim: number;
   readonly shards: readonly Shard[];
   readonly assignments: readonly Assignment[];
   readonly pods: ReadonlyMap<string, Pod>;
@@ -22,12 +24,13 @@ export type ReadersInput = {
 /**
  * Which reader replicates which shard. Readers stay where they are; new ones go where the fewest are, off the owner's
  * node and that of its other readers, then off its zone, where there is a choice; and as many are moved as it takes for no
- * shard to have two readers more than another. Shards without slots have nothing to replicate and get none. One that owns a
+ * shard to have two readers more than another. Shards that have no slots, and are to have none, get none. One that owns a
  * shard, or may be about to, stays with it. In order of the readers' ordinals.
  */
 export const planReaders = (input: ReadersInput): readonly Assignment[] => {
   const pinned = neededWhere(input);
-  const isPlace = (shard: Shard): boolean => ownsSlots(shard) || pinned.has(shard.owner?.pod ?? "");
+  const isPlace = (shard: Shard): boolean =>
+    ownsSlots(shard) || shard.id < input.aim || pinned.has(shard.owner?.pod ?? "");
   const spots = input.shards.filter(isPlace).map((shard): Spot => {
     const owner = shard.owner?.pod ?? writerPod(input.name, shard.id);
     return { shard: shard.id, place: placeOf(input, owner), count: 0, nodes: new Map() };

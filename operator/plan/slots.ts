@@ -1,5 +1,5 @@
-import { slot, slotCount } from "../../core/ids.ts";
-import { countSlots, type SlotRange } from "../../core/topology.ts";
+import { slot, slotCount, type ShardId } from "../../core/ids.ts";
+import { countSlots, type Shard, type SlotRange } from "../../core/topology.ts";
 
 /** The slots of a new cluster, shared out evenly: one range for each shard, none more than one slot longer than another. */
 export const splitSlots = (shards: number): readonly (readonly SlotRange[])[] =>
@@ -12,3 +12,52 @@ export const splitSlots = (shards: number): readonly (readonly SlotRange[])[] =>
 /** Whether a shard owns any slot at all. */
 export const ownsSlots = ({ slots }: { readonly slots: readonly SlotRange[] }): boolean =>
   countSlots(slots) > 0;
+
+/** For each slot the shard that has it; -1 where none has. */
+export type SlotMap = Int16Array;
+
+export const nobody = -1;
+
+/** Entry s is the shard that owns slot s. */
+export const slotMapOf = (shards: readonly Pick<Shard, "id" | "slots">[]): SlotMap => {
+  const map = new Int16Array(slotCount).fill(nobody);
+  for (const { id, slots } of shards) fillSlots(map, slots, id);
+  return map;
+};
+
+export const fillSlots = (map: SlotMap, slots: readonly SlotRange[], shard: ShardId | -1): void => {
+  for (const [from, to] of slots) map.fill(shard, from, to + 1);
+};
+
+/** The slots in ranges, one by one, in order. */
+export const slotsIn = (ranges: readonly SlotRange[]): readonly number[] =>
+  ranges.flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, i) => from + i));
+
+/** Slots, in order and each once, as the fewest ranges. */
+export const rangesOf = (slots: readonly number[]): readonly SlotRange[] => {
+  const ranges: [from: number, to: number][] = [];
+  for (const s of slots) {
+    const last = ranges.at(-1);
+    if (last?.[1] === s - 1) last[1] = s;
+    else ranges.push([s, s]);
+  }
+  return ranges.map(([from, to]) => [slot(from), slot(to)]);
+};
+
+/** What `shard` has in `map`. */
+export const rangesIn = (map: SlotMap, shard: number): readonly SlotRange[] => {
+  const ranges: SlotRange[] = [];
+  for (let from = map.indexOf(shard); from >= 0;) {
+    let to = from;
+    while (map[to + 1] === shard) to++;
+    ranges.push([slot(from), slot(to)]);
+    from = map.indexOf(shard, to + 1);
+  }
+  return ranges;
+};
+
+/** `0-5460,8000`. */
+export const rangesText = (ranges: readonly SlotRange[]): string =>
+  ranges.length === 0
+    ? "none"
+    : ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(",");

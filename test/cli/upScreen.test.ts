@@ -6,6 +6,7 @@ const state: UpState = {
   clusters: [
     {
       cluster: "default/demo",
+      moves: [],
       conditions: [
         {
           type: "Ready",

@@ -135,15 +135,17 @@ test("what fails is repeated, and its events are not told twice", async (t) => {
   t.is(calls.filter((call) => call === "event Created").length, 1);
 });
 
-test("a refusal is told once; the pods that own slots stay", async (t) => {
+test("a refusal is told once; there are as many pods as before", async (t) => {
   const { calls, state } = await startWorld(t);
   await until("it was carried out", () => state.workload !== null);
-  state.cluster = { ...clusterOf(1, 2), generation: 2 };
+  const { spec, ...cluster } = clusterOf(4, 2);
+  const durability = { fsync: "everysec", acks: "inSync", minInSync: 1 } as const;
+  state.cluster = { ...cluster, spec: { ...spec, durability }, generation: 2 };
   for (const times of [2, 3]) {
     state.changed("default/demo");
     await until("it was looked at", () => calls.filter((call) => call === "apply 2 2").length === times);
   }
-  t.is(calls.filter((call) => call === "event WriterOwnsSlots").length, 1);
+  t.is(calls.filter((call) => call === "event NotEnoughReaders").length, 1);
 });
 
 test("a cluster that is gone is forgotten, and info knows it no more", async (t) => {

@@ -48,6 +48,7 @@ test("a cluster that runs is Ready, and says who serves what", (t) => {
     "Ready True AllServing: All 16384 slots are served by 2 writers; 2 readers serve",
     "Progressing False Settled: Everything is as it is wanted",
     "Degraded False AsWanted: Nothing is wrong",
+    "Rebalancing False Balanced: Every slot is where it is to be",
   ]);
   t.deepEqual(
     [
@@ -75,6 +76,7 @@ test("a cluster that starts says what it waits for, and names the problem of a p
     "Ready False SlotsNotServed: 16384 of 16384 slots are not served: demo-write-0 (not connected) does not serve yet",
     "Progressing True Starting: Waiting for demo-write-0 (not connected) and demo-read-0 (ImagePullBackOff: no such image) to serve",
     "Degraded True PodProblem: demo-read-0: ImagePullBackOff: no such image",
+    "Rebalancing False Balanced: Every slot is where it is to be",
   ]);
 });
 
@@ -122,13 +124,18 @@ test("while a shard is failed over or handed over, that is said", (t) => {
 
 test("a refused wish is Degraded with the reason; the cluster stays Ready", (t) => {
   const whole = running(3, 3);
-  const status = statusWith({ ...whole, cluster: { ...clusterOf(2, 3), generation: 2 } });
+  const { spec, ...cluster } = clusterOf(4, 3);
+  const durability = { fsync: "everysec", acks: "inSync", minInSync: 1 } as const;
+  const status = statusWith({
+    ...whole,
+    cluster: { ...cluster, spec: { ...spec, durability }, generation: 2 },
+  });
   t.deepEqual(
-    status.conditions.map(({ type, status: is, reason }) => [type, is, reason]),
+    status.conditions.slice(0, 3).map(({ type, status: is, reason }) => [type, is, reason]),
     [
       ["Ready", "True", "AllServing"],
       ["Progressing", "False", "Settled"],
-      ["Degraded", "True", "WriterOwnsSlots"],
+      ["Degraded", "True", "NotEnoughReaders"],
     ],
   );
   t.is(status.writersReady, "3/3");

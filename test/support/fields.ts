@@ -1,6 +1,7 @@
-import { mapVersion } from "../../core/ids.ts";
+import { epoch, mapVersion } from "../../core/ids.ts";
 import type { Register, Report } from "../../core/message.ts";
 import type { Shard, Topology } from "../../core/topology.ts";
+import type { Ownership } from "../../operator/plan/model.ts";
 
 /** What messages and shards say where a test is about something else. */
 export const shardFields = {
@@ -14,3 +15,6 @@ export const owningFields: Pick<
   Extract<Report["serving"], { kind: "owner" }>,
   "kind" | "sync" | "frozen" | "moves"
 > = { kind: "owner", sync: { seq: 0, members: [] }, frozen: null, moves: [] };
+export const ownershipFields = {
+  ...{ moves: [], lastMove: 0, rebalance: null, epochFloor: epoch(0), processes: [] },
+} as const satisfies Partial<Ownership>;

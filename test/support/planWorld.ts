@@ -1,6 +1,6 @@
-import { epoch, shardId, version } from "../../core/ids.ts";
-import type { Report } from "../../core/message.ts";
-import type { Observed, Ownership, Plan, Pod, Session } from "../../operator/plan/model.ts";
+import { epoch, shardId, slotCount, version } from "../../core/ids.ts";
+import type { MoveReport, Report } from "../../core/message.ts";
+import type { Ledger, Observed, Ownership, Plan, Pod, Session } from "../../operator/plan/model.ts";
 import { owningFields, registerFields, reportFields } from "./fields.ts";
 import { ordinalOf, readerPod, writerPod, type ShardCluster } from "../../operator/shardCluster.ts";
 
@@ -34,6 +34,13 @@ export const clusterOf = (writers: number, readers: number, name = "demo"): Shar
     },
   },
 });
+
+/** Nothing is known of any slot or move yet. */
+const ledgerFields: Ledger = {
+  slotBytes: new Float64Array(slotCount).fill(NaN),
+  moves: new Map(),
+  wallMs: 1e12,
+};
 
 export type Serving = Report["serving"];
 export const owning = (shard: number, at: number): Extract<Serving, { kind: "owner" }> => ({
@@ -79,6 +86,7 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
     pod,
     incarnation,
     ageMs: fields.ageMs ?? 60_000,
+    slotSizes: null,
     silentMs: 0,
     registered: {
       home,
@@ -134,6 +142,7 @@ export const observedOf = (cluster: ShardCluster, seen: Partial<Observed> = {}):
   ended: new Set(),
   outdated: null,
   leadingMs: 60_000,
+  ledger: ledgerFields,
   ...seen,
 });
 
@@ -160,11 +169,24 @@ const runningSession = (pod: string, ownership: Ownership, nodeOf: NodeOf): Sess
   const owned = ownership.shards.find(({ owner }) => owner?.pod === pod);
   const assigned = ownership.assignments.find((assignment) => assignment.pod === pod);
   if (owned !== undefined) {
-    return sessionOf(pod, { node, zone, version: 7, serving: owning(owned.id, owned.epoch) });
+    const serving = { ...owning(owned.id, owned.epoch), moves: [...movesDone(ownership, owned.id)] };
+    return sessionOf(pod, { node, zone, version: 7, serving });
   }
   if (assigned === undefined) return sessionOf(pod, { node, zone });
   return sessionOf(pod, { node, zone, version: 7, serving: reading(assigned.shard, "streaming") });
 };
+
+/** What an owner says whose moves have gone as far as they can at their stage. */
+export const movesDone = ({ moves }: Ownership, shard: number): readonly MoveReport[] =>
+  moves.flatMap(({ id, from, to, stage }): MoveReport[] => {
+    if (from === shard) {
+      const frozen = stage === "freezing" ? version(7) : null;
+      return [{ kind: "source", id, keys: 10, bytes: 1_000, frozen }];
+    }
+    if (to !== shard) return [];
+    const arrived = { keys: 10, bytes: 1_000, lag: 0, holds: version(7), problem: null };
+    return [{ kind: "target", id, state: "following", ...arrived }];
+  });
 
 export type Readers = ReadonlyMap<number, readonly string[]>;
 /** Readers by shard. */

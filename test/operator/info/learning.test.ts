@@ -6,7 +6,7 @@ import type { Topology } from "../../../core/topology.ts";
 import { createNews, type News } from "../../../operator/info/news.ts";
 import type { Ownership, Session } from "../../../operator/plan/model.ts";
 import { usualSettings } from "../../../core/settings.ts";
-import { registerFields, reportFields, shardFields } from "../../support/fields.ts";
+import { registerFields, reportFields, shardFields, ownershipFields } from "../../support/fields.ts";
 
 const announced = { lagMsMax: 2000, settings: usualSettings };
 
@@ -51,7 +51,7 @@ const ownership: Ownership = {
     },
   ],
   assignments: [{ pod: "demo-read-0", shard: shardId(0) }],
-  ...{ moves: [], lastMove: 0, processes: [] },
+  ...ownershipFields,
 };
 const session = (pod: string, incarnation = "a"): Session => {
   const home = pod.includes("write") ? ("writer" as const) : ("reader" as const);
@@ -65,7 +65,7 @@ const session = (pod: string, incarnation = "a"): Session => {
     incarnation,
     registered: { home, address, node: "", zone: "", ...registerFields },
     report,
-    ...{ ageMs: 0, silentMs: 0 },
+    ...{ ageMs: 0, silentMs: 0, slotSizes: null },
   };
 };
 

