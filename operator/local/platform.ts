@@ -1,6 +1,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { PlannedEvent, Workload } from "../plan/model.ts";
 import type { Platform } from "../platform.ts";
+import { forceFrom } from "../schema.ts";
 import { keyOf } from "../shardCluster.ts";
 import { createProcesses, type Processes } from "./processes.ts";
 import { openStateFolder } from "./stateFolder.ts";
@@ -53,17 +54,29 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
     throw error;
   });
   const workloads = new Map<string, Workload>();
+  /** A person's word, as it was last looked at. */
+  const forced = new Map<string, string>();
   const { running, started } = lazyProcesses(options, (key) => {
     changed(key);
   });
 
   const platform: Platform = {
-    watch: (heard, signal) => {
+    watch: async (heard, signal) => {
       changed = heard;
       for (const key of wishes.keys()) heard(key);
-      return untilAborted(signal);
+      const stopLooking = clock.every(forcePollMs, () => {
+        for (const key of wishes.keys()) if (state.force(key) !== (forced.get(key) ?? "")) heard(key);
+      });
+      await untilAborted(signal);
+      stopLooking();
     },
-    cluster: wishes.cluster,
+    cluster: (key) => {
+      const cluster = wishes.cluster(key);
+      if (cluster === undefined) return undefined;
+      const text = state.force(key);
+      forced.set(key, text);
+      return text === "" ? cluster : { ...cluster, force: forceFrom(text) };
+    },
     observe: (cluster) => {
       const key = keyOf(cluster);
       return Promise.resolve({
@@ -107,6 +120,8 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
 };
 
 const forgetKillMs = 5_000;
+/** How soon a person's word is seen. */
+const forcePollMs = 500;
 
 const judgement = (problem: string | null): PlannedEvent =>
   problem === null
