@@ -311,14 +311,18 @@ const ack = v.object({
 
 /**
  * After the hello of a connection of its own: wants all keys of the slots of this move of the topology, and what is written to
- * them from then on. `shard` and `epoch` are those that they come from.
+ * them from then on. `shard` and `epoch` are those that they come from. `after`: everything up to there has been taken before, on a
+ * connection that is gone; 0: nothing.
  */
 const importSlots = v.object({
   kind: v.literal("import"),
   move: count,
   shard: shardField,
   epoch: epochField,
+  after: v.optional(versionField, 0),
 });
+/** Records of these slots behind the version that was asked for follow. */
+const resumed = v.object({ kind: v.literal("resumed"), version: versionField });
 /** Entries of these slots follow, each as it was at `version` or later, then `imported`. `keys` and `bytes`: how many there are now. */
 const importing = v.object({
   kind: v.literal("importing"),
@@ -349,7 +353,7 @@ export const toShardSchema = v.variant("kind", [topologyMessage, changeMessage, 
 export const fromReaderSchema = v.variant("kind", [resync, copy, ack]);
 /** The first message on a connection to the replication port. */
 export const toSourceSchema = v.variant("kind", [resync, copy, ack, importSlots]);
-export const toTargetSchema = v.variant("kind", [importing, imported, sent, leaving, failure]);
+export const toTargetSchema = v.variant("kind", [importing, imported, resumed, sent, leaving, failure]);
 export const toReaderSchema = v.variant("kind", [goOn, copyFirst, copying, copied, mark, leaving, failure]);
 
 export type FromClient = v.InferOutput<typeof fromClientSchema>;

@@ -19,6 +19,8 @@ export type Log = {
   readonly append: (batch: Batch) => void;
   /** Writes what was appended now: this turn of the event loop brings no more. */
   readonly flush: () => void;
+  /** Resolves once everything up to here is synced, in whichever mode. Rejects once the log has failed, or its line was replaced. */
+  readonly sync: (through: Version) => Promise<void>;
   /** The newest version that was appended. */
   readonly newest: () => Version;
   /** Everything up to here survives as the mode promises; 0 during a full copy, as a restart finds what was before it. */

@@ -181,6 +181,7 @@ const createLog = (state: State): Log => {
     flush: () => {
       state.line.flush();
     },
+    sync: (through) => state.line.syncThrough(through),
     newest: () => state.line.newest(),
     durable: () => state.line.durable(),
     first: () => state.line.first(),

@@ -1,4 +1,4 @@
-import type { Version } from "../../core/ids.ts";
+import { version, type Version } from "../../core/ids.ts";
 import type { ToTarget } from "../../core/message.ts";
 
 /**
@@ -10,6 +10,8 @@ export type Importing = {
   phase: Phase;
   /** There is a connection to the source. */
   isConnected: boolean;
+  /** The copy is whole: whatever happens to the connection, what is here stays as long as there is the move. */
+  isWhole: boolean;
   /** The entries are all here; with the records of the source up to this version they are as they were at one moment. */
   until: Version | null;
   /** Everything up to this version of the source has been taken. */
@@ -37,8 +39,8 @@ export type ImportEvent =
 export type ImportEffect =
   /** Delete what is there of these slots, and tell when it is done. */
   | { readonly kind: "clear" }
-  /** Ask the source for the slots. */
-  | { readonly kind: "ask" }
+  /** Ask the source for the slots; where everything up to `after` is here, for what came behind it. */
+  | { readonly kind: "ask"; readonly after: Version }
   /** Write what has come. */
   | { readonly kind: "write" }
   /** Tell when everything that was written up to now survives: it is all there is up to this version of the source. */
@@ -47,7 +49,7 @@ export type ImportEffect =
   | { readonly kind: "reconnect"; readonly reason: string };
 
 export const newImport = (): Importing => ({
-  ...{ phase: "clearing", isConnected: false },
+  ...{ phase: "clearing", isConnected: false, isWhole: false },
   ...{ until: null, taken: null, newest: null, holds: null },
 });
 
@@ -56,10 +58,10 @@ export const step = (state: Importing, event: ImportEvent): readonly ImportEffec
     case "cleared":
       if (state.phase !== "clearing") return [];
       state.phase = "connecting";
-      return state.isConnected ? [{ kind: "ask" }] : [];
+      return state.isConnected ? [ask(state)] : [];
     case "connected":
       state.isConnected = true;
-      return state.phase === "connecting" ? [{ kind: "ask" }] : [];
+      return state.phase === "connecting" ? [ask(state)] : [];
     case "disconnected":
       return startAgain(state);
     case "message":
@@ -68,13 +70,26 @@ export const step = (state: Importing, event: ImportEvent): readonly ImportEffec
       if (state.phase === "copying" || state.phase === "following") return [{ kind: "write" }];
       return [{ kind: "reconnect", reason: "keys came before the source said which" }];
     case "safe":
-      if (state.phase === "following") state.holds = event.through;
+      if (state.isWhole) state.holds = event.through;
       return [];
   }
 };
 
-/** What came of the last attempt is in parts older than what will come: it goes first. */
+const ask = ({ isWhole, taken }: Importing): ImportEffect => ({
+  kind: "ask",
+  after: isWhole && taken !== null ? taken : version(0),
+});
+
+/**
+ * What came of an attempt that brought not all is in parts older than what will come: it goes first. What is whole does not:
+ * whoever was told that it is here may give it over at any time.
+ */
 const startAgain = (state: Importing): readonly ImportEffect[] => {
+  if (state.isWhole) {
+    state.phase = "connecting";
+    state.isConnected = false;
+    return [];
+  }
   const isClean = state.phase === "connecting" || state.phase === "clearing";
   const { phase } = state;
   Object.assign(state, newImport());
@@ -82,11 +97,14 @@ const startAgain = (state: Importing): readonly ImportEffect[] => {
   return isClean ? [] : [{ kind: "clear" }];
 };
 
+const otherAnswer = (): ImportEffect => ({
+  ...{ kind: "reconnect", reason: "the source answers what was not asked" },
+});
+
 const takeMessage = (state: Importing, message: ToTarget): readonly ImportEffect[] => {
   switch (message.kind) {
     case "importing":
-      if (state.phase !== "connecting")
-        return [{ kind: "reconnect", reason: "the source answers what was not asked" }];
+      if (state.phase !== "connecting" || state.isWhole) return [otherAnswer()];
       state.phase = "copying";
       state.until = null;
       state.taken = message.version;
@@ -95,12 +113,18 @@ const takeMessage = (state: Importing, message: ToTarget): readonly ImportEffect
     case "imported":
       if (state.phase === "copying") state.until = message.version;
       return [];
+    case "resumed":
+      if (state.phase !== "connecting" || !state.isWhole || message.version !== state.taken)
+        return [otherAnswer()];
+      state.phase = "following";
+      return [];
     case "sent":
       if (state.phase !== "copying" && state.phase !== "following") return [];
       state.taken = message.version;
       state.newest = message.newest;
       if (state.until === null || message.version < state.until) return [];
       state.phase = "following";
+      state.isWhole = true;
       return [{ kind: "confirm", through: message.version }];
     case "leaving":
     case "failure":

@@ -44,7 +44,7 @@ export type MovesOptions = {
   readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes">;
   readonly roles: Pick<Roles, "role" | "execute" | "safe">;
   readonly topology: () => TopologyIndex | undefined;
-  /** The newest record that survives as much as a moved slot has to: durable here and at all who are in sync. */
+  /** Everything up to here is durable here and at all who are in sync. */
   readonly safe: () => Version;
   /** Info should hear of it at once. */
   readonly changed: () => void;
@@ -134,11 +134,17 @@ const started = ({ options, owned }: State, move: Move): readonly Target[] => {
     write: (run, done) => writeAs(options, owned, { run, done }),
     safe: options.roles.safe,
     changed: options.changed,
+    sync: (through) => syncThrough(options, owned, through),
     received: (bytes) => {
       options.counters.movedInBytes += bytes;
     },
   };
   return [startTarget(to, move, member)];
+};
+
+/** Where nothing is ever synced, what is written survives as much as it can. */
+const syncThrough = async ({ topology }: MovesOptions, { held }: Owned, through: Version): Promise<void> => {
+  if (topology()?.topology.settings.fsync !== "never") await held.log.sync(through);
 };
 
 /** Writes as the owner that this process was when it began; while the shard stays as it is. */

@@ -20,7 +20,7 @@ export type Walk = {
 
 export const walkOf = (store: Store, slots: SlotSet): Walk => ({ store, slots, slot: 0, hash: 0 });
 
-/** Entries of the next keys: about `bytesMax` bytes, more only where keys that are told together have more. */
+/** Entries of the next keys: at most twice `bytesMax` bytes, and what encodes them, more only where a single one has more. */
 export const nextEntries = (walk: Walk, bytesMax: number): Uint8Array => {
   const { store, slots } = walk;
   let target = Buffer.allocUnsafeSlow(bytesMax + spareBytes);
@@ -32,9 +32,9 @@ export const nextEntries = (walk: Walk, bytesMax: number): Uint8Array => {
       walk.hash = 0;
       continue;
     }
-    const next = store.visitSlot(slot, walk.hash, (entry) => {
+    const next = store.visitSlot(slot, { hash: walk.hash, bytesMax }, (entry) => {
       const size = entryBytesMax(entry);
-      if (target.length - at < size) target = Buffer.concat([target.subarray(0, at)], (at + size) * 2);
+      if (target.length - at < size) target = Buffer.concat([target.subarray(0, at)], at + size + spareBytes);
       at = writeEntry(target, at, entry);
     });
     walk.hash = next ?? 0;

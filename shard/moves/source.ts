@@ -1,6 +1,6 @@
 import type { Cancel, Clock } from "../../core/clock.ts";
 import { EdisError, messageOf } from "../../core/errors.ts";
-import { version, type Epoch, type Version } from "../../core/ids.ts";
+import { slotCount, version, type Epoch, type Version } from "../../core/ids.ts";
 import {
   journalBatchBytesMax,
   moveAheadBytesMax,
@@ -177,6 +177,7 @@ const begin = (state: State, peer: Peer): boolean => {
   }
   for (const other of state.peers)
     if (other !== peer && other.under?.leaving === leaving) end(state, other, "it was asked for once more");
+  if (asked.after > 0) return resume(state, peer, { leaving, held });
   const next = version(holding.version + 1);
   const walk = walkOf(holding.store, leaving.slots);
   const hold = log.hold(next);
@@ -187,6 +188,26 @@ const begin = (state: State, peer: Peer): boolean => {
     "slots are sent to another shard",
   );
   send(peer, { kind: "importing", epoch, version: holding.version, keys, bytes });
+  wake(state);
+  return true;
+};
+
+/** Goes on where a connection has ended that had brought all keys: from the log. */
+const resume = (
+  state: State,
+  peer: Peer,
+  { leaving, held }: { readonly leaving: Leaving; readonly held: Held },
+): boolean => {
+  const { holding, log } = held;
+  const { after } = peer.asked;
+  const next = version(after + 1);
+  if (after > holding.version || next < log.first()) {
+    end(state, peer, `the log does not have what came after ${after}`);
+    return true;
+  }
+  const walk = { ...walkOf(holding.store, leaving.slots), slot: slotCount };
+  peer.under = { ...{ leaving, held, walk, next, hold: log.hold(next) }, isLive: false, isReading: false };
+  send(peer, { kind: "resumed", version: after });
   wake(state);
   return true;
 };

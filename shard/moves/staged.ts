@@ -108,7 +108,7 @@ const deleteSome = (turn: Turn, from: Slot, max: number): void => {
   const { store } = turn.holding;
   const keys: Uint8Array[] = [];
   for (let hash: number | null = 0; hash !== null && keys.length < max;)
-    hash = store.visitSlot(from, hash, ({ bytes, keyFrom, valueFrom }) => {
+    hash = store.visitSlot(from, { hash, bytesMax: Infinity }, ({ bytes, keyFrom, valueFrom }) => {
       keys.push(bytes.slice(keyFrom, valueFrom));
     });
   for (const one of keys) write(turn, { kind: "delete", key: one });

@@ -54,7 +54,9 @@ export type TargetOptions = {
    * nothing is done, where that must not write now.
    */
   readonly write: (run: (turn: Turn) => void, done: () => void) => boolean;
-  /** The newest record of this shard that survives as much as a moved slot has to. */
+  /** Resolves once all records up to here survive any end of this process. */
+  readonly sync: (through: Version) => Promise<void>;
+  /** Everything up to here is durable here and at all who are in sync. */
   readonly safe: () => Version;
   readonly received: (bytes: number) => void;
   /** Info should hear of it at once. */
@@ -76,12 +78,13 @@ type State = {
   isClearing: boolean;
   /** Bytes written that are not durable. */
   undurable: number;
-  /** Record of this shard, and version of the source: what is waited for, and what will be after that. */
+  /** What is being made safe, and what may be next. */
   waited: Confirmed | null;
-  following: Confirmed | null;
+  latest: Confirmed | null;
   problem: string | null;
 };
-type Confirmed = { readonly own: Version; readonly through: Version };
+/** With this shard's records up to `own` there is everything up to version `through` of the source. */
+type Confirmed = { readonly own: Version; readonly through: Version; isSynced: boolean };
 
 const backoff = { firstMs: 20, maxMs: 1_000 };
 
@@ -97,7 +100,7 @@ export const startTarget = (options: TargetOptions, move: Move, source: Member):
       isClearing: false,
       undurable: 0,
     },
-    ...{ waited: null, following: null, problem: null },
+    ...{ waited: null, latest: null, problem: null },
   };
   logger.info({ move: move.id, from: source.pod }, "slots are copied from another shard");
   clear(state);
@@ -107,6 +110,7 @@ export const startTarget = (options: TargetOptions, move: Move, source: Member):
     slots: state.slots,
     follow: (now) => {
       state.move = now;
+      makeSafe(state);
     },
     tick: () => {
       if (state.importing.phase === "clearing") clear(state);
@@ -137,7 +141,10 @@ const perform = (state: State, effect: ImportEffect): void => {
       return;
     case "ask":
       connection?.send(
-        encodeMessage({ kind: "import", move: move.id, shard: move.from, epoch: move.fromEpoch }),
+        encodeMessage({
+          ...{ kind: "import", move: move.id, shard: move.from, epoch: move.fromEpoch },
+          after: effect.after,
+        }),
       );
       return;
     case "write":
@@ -145,12 +152,10 @@ const perform = (state: State, effect: ImportEffect): void => {
     case "confirm":
       options.write(
         ({ holding }) => {
-          const confirmed = { own: holding.version, through: effect.through };
-          if (state.waited === null) state.waited = confirmed;
-          else state.following = confirmed;
+          state.latest = { own: holding.version, through: effect.through, isSynced: false };
         },
         () => {
-          confirm(state);
+          makeSafe(state);
         },
       );
       return;
@@ -161,15 +166,33 @@ const perform = (state: State, effect: ImportEffect): void => {
   }
 };
 
+/**
+ * Has what was taken synced, whatever the mode: the source deletes whole slots for it, not the writes of a second. Once when all
+ * is here, and for each step when the source is frozen.
+ */
+const makeSafe = (state: State): void => {
+  const { options, importing, move, latest } = state;
+  if (state.waited !== null || latest === null) return;
+  if (importing.holds !== null && move.stage !== "freezing") return;
+  state.waited = latest;
+  state.latest = null;
+  options.sync(latest.own).then(
+    () => {
+      latest.isSynced = true;
+      confirm(state);
+    },
+    // The log has failed, and the process ends.
+    () => undefined,
+  );
+};
+
 /** Tells how far everything survives that was taken. */
 const confirm = (state: State): void => {
-  for (;;) {
-    const { waited, following } = state;
-    if (waited === null || waited.own > state.options.safe()) return;
-    take(state, { kind: "safe", through: waited.through });
-    state.waited = following;
-    state.following = null;
-  }
+  const { waited, options } = state;
+  if (waited?.isSynced !== true || waited.own > options.safe()) return;
+  state.waited = null;
+  take(state, { kind: "safe", through: waited.through });
+  makeSafe(state);
 };
 
 /** Deletes what is there of the slots, a little in each turn of the event loop. */
@@ -232,8 +255,6 @@ const follow = (state: State, connection: Connection): Handlers => {
       if (state.connection !== connection) return;
       state.connection = null;
       state.queue.length = 0;
-      state.waited = null;
-      state.following = null;
       take(state, { kind: "disconnected" });
     },
   };

@@ -113,7 +113,7 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
     slotKeys: (slot) => index.counts[slot] ?? 0,
     slotBytes: (slot) => slotBytes[slot] ?? 0,
     walkSlot: (slot) => walkSlot(state, slot),
-    visitSlot: (slot, hash, visit) => visitSlot(state, { slot, from: hash }, visit),
+    visitSlot: (slot, next, visit) => visitSlot(state, { slot, ...next }, visit),
     dropSlot: (slot) => {
       dropSlot(state, slot);
     },
@@ -402,20 +402,25 @@ const visitedAtOnce = 128;
 
 const visitSlot = (
   state: State,
-  { slot, from }: { readonly slot: Slot; readonly from: number },
+  { slot, hash, bytesMax }: { readonly slot: Slot; readonly hash: number; readonly bytesMax: number },
   visit: (entry: Readonly<layout.EntryRange>) => void,
 ): number | null => {
   const { entries, index, visited } = state;
-  const width = Math.ceil((hashRange / Math.max(index.capacities[slot] ?? 0, 1)) * visitedAtOnce);
-  const until = Math.min(from + width, hashRange);
-  const refs = slots.refsBetween(index, slot, { from, until });
-  // The processor waits for the memory of all of them at once.
-  let seen = 0;
-  for (const ref of refs) seen ^= layout.glance(entries, ref);
-  state.foreseen = seen;
-  for (const ref of refs) {
-    layout.tellRange(entries, ref, visited);
-    visit(visited);
+  let width = Math.ceil((hashRange / Math.max(index.capacities[slot] ?? 0, 1)) * visitedAtOnce);
+  for (;;) {
+    const until = Math.min(hash + width, hashRange);
+    const refs = slots.refsBetween(index, slot, { from: hash, until });
+    // The processor waits for the memory of all of them at once.
+    let bytes = 0;
+    for (const ref of refs) bytes += layout.keyBytesOf(entries, ref) + layout.valueBytesOf(entries, ref);
+    if (bytes > bytesMax && refs.length > 1 && width > 1) {
+      width = Math.ceil(width / 2);
+      continue;
+    }
+    for (const ref of refs) {
+      layout.tellRange(entries, ref, visited);
+      visit(visited);
+    }
+    return until < hashRange && (index.counts[slot] ?? 0) > 0 ? until : null;
   }
-  return until < hashRange && (index.counts[slot] ?? 0) > 0 ? until : null;
 };

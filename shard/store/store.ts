@@ -70,13 +70,14 @@ export type Store = {
   /** As `walk`, of one slot. */
   readonly walkSlot: (slot: Slot) => Iterator<Entry>;
   /**
-   * Tells some tens of a slot's entries, each as it is now: those whose hashes come next, from `hash` on (0: the first). Answers
-   * the hash to go on from, null where there are no more. Whatever is written between two calls, a key that is there at both
-   * ends is told. `entry` means nothing after the call.
+   * Tells some of a slot's entries, each as it is now: those whose hashes come next, from `hash` on (0: the first), about a
+   * hundred or `bytesMax` bytes of keys and values; one at least where there is one. Answers the hash to go on from, null where
+   * there are no more. Whatever is written between two calls, a key that is there at both is told. `entry` means nothing after
+   * the call.
    */
   readonly visitSlot: (
     slot: Slot,
-    hash: number,
+    next: { readonly hash: number; readonly bytesMax: number },
     visit: (entry: Readonly<EntryRange>) => void,
   ) => number | null;
   /** Deletes all keys of a slot. */

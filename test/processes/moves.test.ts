@@ -137,6 +137,9 @@ test.serial("Redis clients wait at a frozen slot, in order, then are sent on or 
   );
   t.is(await text(transaction.send(["MULTI"])), "+OK\r\n");
 
+  const all = await respClient(resp);
+  const emptied = text(all.send(["MULTI"], ["SET", upper, "1"], ["DBSIZE"], ["EXEC"]));
+  t.regex(await emptied, /^\+OK\r\n\+QUEUED\r\n\+QUEUED\r\n\*2\r\n\+OK\r\n:/);
   const waiting = text(client.send(["SET", key, "3"], ["APPEND", key, "4"], ["GET", key], ["GET", upper]));
   const oneMore = text(transaction.send(["INCR", `{${same}}n`], ["EXEC"]));
   const probe = await respClient(resp);
@@ -148,8 +151,10 @@ test.serial("Redis clients wait at a frozen slot, in order, then are sent on or 
   world.begin(lowerHalf);
   await freezeAll(world);
   const flushed = text(other.send(["FLUSHALL"], ["GET", key]));
+  const inTransaction = text(all.send(["MULTI"], ["FLUSHALL"], ["EXEC"]));
   await text(probe.send(["PING"]));
   world.abort();
+  t.is(await inTransaction, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
   t.is(await flushed, "+OK\r\n$-1\r\n");
   t.is(await text(probe.send(["SET", key, "5"], ["SET", same, "6"], ["DBSIZE"])), "+OK\r\n+OK\r\n:2\r\n");
 
@@ -166,7 +171,7 @@ test.serial("Redis clients wait at a frozen slot, in order, then are sent on or 
   t.regex(await moved, new RegExp(`^-MOVED [0-9]+ 127.0.0.1:${second.resp}\r\n$`));
   t.is(await text(there.send(["GET", key], ["DBSIZE"])), "$1\r\n5\r\n:2\r\n");
   t.is(await text(probe.send(["DBSIZE"])), ":0\r\n");
-  for (const one of [probe, there]) one.close();
+  for (const one of [probe, there, all]) one.close();
 });
 
 test.serial(

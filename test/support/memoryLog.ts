@@ -26,6 +26,7 @@ export const createMemoryLog = (at: Version = version(0), bytesMax = Infinity): 
       drop();
     },
     flush: () => undefined,
+    sync: () => Promise.resolve(),
     newest: () => newest,
     durable: () => newest,
     first,

@@ -317,6 +317,7 @@ const waitForSlot = (state: State): void => {
     answer: (isLast) => {
       if (isLast) session.mayWait = false;
       session.proceed();
+      session.mayWait = true;
       state.isParked = session.pending === readAgain && !session.isClosing && !state.socket.destroyed;
       return !state.isParked;
     },

@@ -101,6 +101,24 @@ test("whatever is written while slots are copied, they are the same at both ends
   );
 });
 
+test("a frame of entries is not much larger than it may be, however large the keys of a slot are together", (t) => {
+  const { turn, holding } = createEnd(0);
+  for (let n = 0; n < 300; n++) {
+    const value = Buffer.alloc(n % 50 === 0 ? 50_000 : 3_000);
+    write(turn, { kind: "set", key: Buffer.from(`{0}${n}`), value, expiresAtMs: null });
+  }
+  const walk = walkOf(holding.store, movedSlots);
+  const target = createEnd(1);
+  let frames = 0;
+  for (; !isOver(walk); frames++) {
+    const frame = nextEntries(walk, 20_000);
+    t.true(frame.length < 42_000 || frame.length < 20_000 + 50_100, `${frame.length} bytes`);
+    takeItems(target.turn, frame, movedSlots);
+  }
+  t.true(frames > 30);
+  t.deepEqual(entriesOf(target.holding.store), entriesOf(holding.store));
+});
+
 test("records of other slots are left out; where all are of these slots they are the very bytes", (t) => {
   const { turn, ...end } = createEnd(0);
   for (let n = 0; n < 10; n++)

@@ -19,7 +19,6 @@ import { matches } from "../glob.ts";
 import { parseLong } from "../numbers.ts";
 import { changingHands } from "../redirect.ts";
 import { MustWait } from "../redirectKeys.ts";
-import type { Session } from "../session.ts";
 
 /** Commands over all keys of the shard. Those without a key are answered by whoever is asked, of what it holds. */
 
@@ -117,8 +116,8 @@ const dbSize = ({ turn, reply }: Call): void => {
 /** Looks again whether slots are frozen still. */
 const heldUpMs = 20;
 
-const throwFrozen = (session: Session): never => {
-  if (session.mayWait) throw new MustWait();
+const throwFrozen = ({ session, isQueued }: Call): never => {
+  if (session.mayWait && !isQueued) throw new MustWait();
   session.mayWait = true;
   throw new ReplyError(changingHands);
 };
@@ -129,7 +128,7 @@ const flush = (call: Call): void => {
   if (args.length > 2 || (args.length === 2 && how !== "ASYNC" && how !== "SYNC")) throw syntaxError();
   if (server.roles.standing().kind !== "owner")
     throw new ReplyError("READONLY You can't write against a read only replica.");
-  if (turn.holding.slots.includes(frozenSlot)) throwFrozen(session);
+  if (turn.holding.slots.includes(frozenSlot)) throwFrozen(call);
   const walk = turn.holding.store.walk();
   if (deleteSome(turn, walk, call.isQueued ? Infinity : flushedPerTurnMax)) {
     reply.simple("OK");

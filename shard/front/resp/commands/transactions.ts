@@ -1,3 +1,4 @@
+import { frozenSlot } from "../../../route.ts";
 import { command, ReplyError, all, type Call, type Command } from "../command.ts";
 import { checkServed, crossSlot, MustWait, slotOfKeys } from "../redirectKeys.ts";
 import { begin, unwatchAll, watchKey, wasTouched, type Transaction } from "../transaction.ts";
@@ -65,10 +66,14 @@ const exec = (call: Call): void => {
 
 /** Throws where it has to wait. */
 const awaitSlots = (call: Call, { queue }: Transaction): void => {
-  if (!call.session.mayWait) return;
+  const { session, turn } = call;
+  if (!session.mayWait) return;
+  const anyFrozen = turn.holding.slots.includes(frozenSlot);
   for (const { command, args } of queue) {
-    const slot = slotOfKeys(command, args);
     try {
+      const slot = slotOfKeys(command, args);
+      // One that writes to no key in particular writes to all.
+      if (slot === -1 && anyFrozen && command.flags.includes("write")) throw new MustWait();
       checkServed(call, command, slot);
     } catch (error) {
       // Whatever else is wrong is said below.
