@@ -2,9 +2,9 @@ import type { Clock } from "../../core/clock.ts";
 import type { PlannedEvent, Workload } from "../plan/model.ts";
 import type { Platform } from "../platform.ts";
 import { forceFrom } from "../schema.ts";
-import { keyOf } from "../shardCluster.ts";
+import { keyOf, type ShardCluster } from "../shardCluster.ts";
 import { createProcesses, type Processes } from "./processes.ts";
-import { openStateFolder } from "./stateFolder.ts";
+import { openStateFolder, type StateFolder } from "./stateFolder.ts";
 import { watchWishes } from "./wishes.ts";
 
 export type LocalOptions = {
@@ -54,8 +54,7 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
     throw error;
   });
   const workloads = new Map<string, Workload>();
-  /** A person's word, as it was last looked at. */
-  const forced = new Map<string, string>();
+  const forces = createForces(state);
   const { running, started } = lazyProcesses(options, (key) => {
     changed(key);
   });
@@ -65,17 +64,14 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
       changed = heard;
       for (const key of wishes.keys()) heard(key);
       const stopLooking = clock.every(forcePollMs, () => {
-        for (const key of wishes.keys()) if (state.force(key) !== (forced.get(key) ?? "")) heard(key);
+        for (const key of wishes.keys()) if (forces.isNew(key)) heard(key);
       });
       await untilAborted(signal);
       stopLooking();
     },
     cluster: (key) => {
       const cluster = wishes.cluster(key);
-      if (cluster === undefined) return undefined;
-      const text = state.force(key);
-      forced.set(key, text);
-      return text === "" ? cluster : { ...cluster, force: forceFrom(text) };
+      return cluster === undefined ? undefined : forces.on(cluster);
     },
     observe: (cluster) => {
       const key = keyOf(cluster);
@@ -122,6 +118,19 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
 const forgetKillMs = 5_000;
 /** How soon a person's word is seen. */
 const forcePollMs = 500;
+
+/** What a person says by `edis failover --force`, laid on the cluster like the annotation of Kubernetes. */
+const createForces = ({ force }: Pick<StateFolder, "force">) => {
+  const known = new Map<string, string>();
+  return {
+    isNew: (key: string): boolean => force(key) !== (known.get(key) ?? ""),
+    on: (cluster: ShardCluster): ShardCluster => {
+      const text = force(keyOf(cluster));
+      known.set(keyOf(cluster), text);
+      return text === "" ? cluster : { ...cluster, force: forceFrom(text) };
+    },
+  };
+};
 
 const judgement = (problem: string | null): PlannedEvent =>
   problem === null

@@ -51,7 +51,7 @@ const uidOf = (pod: string): string =>
 
 /** The same where a shard's owner is known to have ended. */
 export const ownerGone = (world: Observed, shard: ShardId): Observed => {
-  const owner = world.ownership?.shards[shard]?.owner?.pod ?? "";
+  const owner = world.ownership?.shards.find(({ id }) => id === shard)?.owner?.pod ?? "";
   return {
     ...world,
     sessions: world.sessions.filter(({ pod }) => pod !== owner),

@@ -136,7 +136,10 @@ const judge = (is: World, before: Shard, after: Shard): string | null => {
       if (before.phase.to.pod === heir.pod && says?.kind === "owner" && says.frozen !== null) {
         const { topology } = old?.report ?? {};
         const isFresh =
-          topology != null && is.told !== null && compareStamps(topology, stampOf(is.told)) >= 0;
+          topology !== null &&
+          topology !== undefined &&
+          is.told !== null &&
+          compareStamps(topology, stampOf(is.told)) >= 0;
         return isFresh ? null : "rule 13: frozen by an earlier handover";
       }
       return before.inSync.length === 0 ? judgeRestart(is, heir, isDead) : "rule 13: not frozen";
@@ -147,7 +150,7 @@ const judge = (is: World, before: Shard, after: Shard): string | null => {
       if (![...before.inSync, is.owner].includes(heir.pod)) return "rule 10: it was not in S";
       if (promised === null || promised.epoch < 4) return "rule 8: it may still follow the old owner";
       const hasPromised = ({ report }: Session): boolean => (report.promised?.epoch ?? 0) >= 4;
-      if (old !== undefined && old.incarnation === "first" && hasPromised(old)) return null;
+      if (old?.incarnation === "first" && hasPromised(old)) return null;
       const word = sessions.filter((one) => before.inSync.includes(one.pod) && hasPromised(one));
       if (word.length === 0) return "rule 10 (c): no member of S has promised";
       if (isDead) return null;
