@@ -5,7 +5,7 @@ import { forceFrom } from "../schema.ts";
 import { keyOf, type ShardCluster } from "../shardCluster.ts";
 import { createProcesses, type Processes } from "./processes.ts";
 import { openStateFolder, type StateFolder } from "./stateFolder.ts";
-import { watchWishes } from "./wishes.ts";
+import { watchWishes, type Wishes } from "./wishes.ts";
 
 export type LocalOptions = {
   /** The file with the ShardClusters. */
@@ -36,22 +36,11 @@ export type LocalPlatform = {
 
 /** Reads the file and takes the state folder. Rejects where either cannot be used. */
 export const createLocalPlatform = async (options: LocalOptions): Promise<LocalPlatform> => {
-  const { file, clock, told } = options;
+  const { clock, told } = options;
   let changed: (key: string) => void = () => undefined;
   const state = openStateFolder(options.stateFolder);
-  const wishes = await watchWishes({
-    file,
-    clock,
-    uidOf: state.uid,
-    changed: (key) => {
-      changed(key);
-    },
-    judged: (problem) => {
-      told("", judgement(problem));
-    },
-  }).catch((error: unknown) => {
-    state.close();
-    throw error;
+  const wishes = await openWishes(options, state, (key) => {
+    changed(key);
   });
   const workloads = new Map<string, Workload>();
   const forces = createForces(state);
@@ -113,6 +102,22 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
       state.close();
     },
   };
+};
+
+const openWishes = async (
+  { file, clock, told }: LocalOptions,
+  state: StateFolder,
+  changed: (key: string) => void,
+): Promise<Wishes> => {
+  try {
+    const judged = (problem: string | null): void => {
+      told("", judgement(problem));
+    };
+    return await watchWishes({ file, clock, uidOf: state.uid, changed, judged });
+  } catch (error) {
+    state.close();
+    throw error;
+  }
 };
 
 const forgetKillMs = 5_000;
