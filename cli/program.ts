@@ -209,10 +209,32 @@ const addCluster = ({ run }: Adder, program: Command): void => {
     .description("a table: who owns which slots, its readers, how far behind they are")
     .action(async () => run(async (shell) => (await commands()).topology(shell)));
   program
+    .command("failover")
+    .description("what another owner for a shard would mean; with --force, gives it one whatever is lost")
+    .argument("<shard>", "its number, see edis topology", integerArgument)
+    .option("--force", "do it: writes that only missing pods hold are lost")
+    .option("--state <folder>", "where edis up keeps its state (.edis)")
+    .addHelpText("after", failoverHelp)
+    .action(async (shard: number, flags: { readonly force?: true; readonly state?: string }) =>
+      run(async (shell) => (await import("./failover.ts")).failover(shell, shard, flags)),
+    );
+  program
     .command("ping")
     .description("whether the owner of every shard answers; exit code 3 where one does not")
     .action(async () => run(async (shell) => (await commands()).ping(shell)));
 };
+
+const failoverHelp = `
+A shard whose owner is gone gets another one by itself, wherever a copy is known to hold everything that was acknowledged.
+This is for where none is: then somebody has to decide whether to wait for the missing pods or to go on without them.
+
+Without --force nothing is changed. With it, the word is meant for the epoch that the shard has now and is never acted on twice.
+In Kubernetes the word is an annotation: this prints the kubectl command that sets it.
+
+Exit codes:
+  0  done, or shown
+  2  there is no such shard
+  3  nobody could take over within the timeout`;
 
 // The client, with the websocket library and the codec, is loaded only by a command that needs it.
 const commands = async (): Promise<typeof import("./commands.ts")> => import("./commands.ts");

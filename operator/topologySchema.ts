@@ -4,6 +4,7 @@ import { EdisError } from "../core/errors.ts";
 import { inSyncMax, readersMax } from "../core/limits.ts";
 import { branded, movesShape, shardShape, slotRanges } from "../core/shape.ts";
 import type { Ownership } from "./plan/model.ts";
+import { wholeNames } from "./storedOwnership.ts";
 import type { Schema } from "./schema.ts";
 
 const count: Schema = { type: "integer", format: "int64", minimum: 0 };
@@ -50,7 +51,8 @@ export const ownershipSchema: Schema = {
             properties: { kind: { type: "string" } },
           },
           inSync: {
-            description: "Pods that hold everything acknowledged in this epoch: who may take over.",
+            description:
+              "Pods, without the cluster's name, that hold everything acknowledged in this epoch: who may take over.",
             type: "array",
             maxItems: inSyncMax,
             items: { type: "string" },
@@ -61,14 +63,16 @@ export const ownershipSchema: Schema = {
         },
       },
     },
+    name: { description: "Of the ShardCluster: pods are called by what follows it.", type: "string" },
     assignments: {
-      description: "Which shard each reader pod replicates.",
+      description: "Which readers, by their ordinals, replicate which shard.",
       type: "array",
       maxItems: readersMax,
       items: {
         type: "object",
-        required: ["pod", "shard"],
-        properties: { pod: { type: "string" }, shard: count },
+        required: ["shard"],
+        "x-kubernetes-preserve-unknown-fields": true,
+        properties: { shard: count, readers: { type: "array", maxItems: readersMax, items: count } },
       },
     },
     moves: {
@@ -156,7 +160,7 @@ const decoded = v.object({
 
 /** Reads what is stored in a ShardTopology's `spec`. Throws `bad-argument`: nothing is decided on half an ownership. */
 export const ownershipFrom = (spec: unknown): Ownership => {
-  const parsed = v.safeParse(decoded, spec, { abortEarly: true });
+  const parsed = v.safeParse(decoded, wholeNames(spec), { abortEarly: true });
   if (parsed.success) return parsed.output;
   const issue = parsed.issues[0];
   const where = v.getDotPath(issue) ?? "spec";

@@ -3,6 +3,7 @@ import type { Ownership } from "../plan/model.ts";
 import { ConflictError, type StoredOwnership } from "../platform.ts";
 import { apiVersion } from "../schema.ts";
 import { keyOf, type ShardCluster } from "../shardCluster.ts";
+import { storedOwnership } from "../storedOwnership.ts";
 import { ownershipFrom } from "../topologySchema.ts";
 import { isStatus, type Api } from "./api.ts";
 import { shardClusters, shardTopologies } from "./crds.ts";
@@ -49,7 +50,7 @@ export const createTopologyStore = (api: Api): TopologyStore => ({
         ownerReferences: [ownerOf(cluster)],
         ...(expected === null ? {} : { resourceVersion: expected }),
       },
-      spec: { ...ownership, shardCount: ownership.shards.length },
+      spec: storedOwnership(ownership, name),
     };
     const answer = await api
       .request(

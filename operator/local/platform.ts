@@ -1,10 +1,11 @@
 import type { Clock } from "../../core/clock.ts";
 import type { PlannedEvent, Workload } from "../plan/model.ts";
 import type { Platform } from "../platform.ts";
-import { keyOf } from "../shardCluster.ts";
+import { forceFrom } from "../schema.ts";
+import { keyOf, type ShardCluster } from "../shardCluster.ts";
 import { createProcesses, type Processes } from "./processes.ts";
-import { openStateFolder } from "./stateFolder.ts";
-import { watchWishes } from "./wishes.ts";
+import { openStateFolder, type StateFolder } from "./stateFolder.ts";
+import { watchWishes, type Wishes } from "./wishes.ts";
 
 export type LocalOptions = {
   /** The file with the ShardClusters. */
@@ -35,35 +36,32 @@ export type LocalPlatform = {
 
 /** Reads the file and takes the state folder. Rejects where either cannot be used. */
 export const createLocalPlatform = async (options: LocalOptions): Promise<LocalPlatform> => {
-  const { file, clock, told } = options;
+  const { clock, told } = options;
   let changed: (key: string) => void = () => undefined;
   const state = openStateFolder(options.stateFolder);
-  const wishes = await watchWishes({
-    file,
-    clock,
-    uidOf: state.uid,
-    changed: (key) => {
-      changed(key);
-    },
-    judged: (problem) => {
-      told("", judgement(problem));
-    },
-  }).catch((error: unknown) => {
-    state.close();
-    throw error;
+  const wishes = await openWishes(options, state, (key) => {
+    changed(key);
   });
   const workloads = new Map<string, Workload>();
+  const forces = createForces(state);
   const { running, started } = lazyProcesses(options, (key) => {
     changed(key);
   });
 
   const platform: Platform = {
-    watch: (heard, signal) => {
+    watch: async (heard, signal) => {
       changed = heard;
       for (const key of wishes.keys()) heard(key);
-      return untilAborted(signal);
+      const stopLooking = clock.every(forcePollMs, () => {
+        for (const key of wishes.keys()) if (forces.isNew(key)) heard(key);
+      });
+      await untilAborted(signal);
+      stopLooking();
     },
-    cluster: wishes.cluster,
+    cluster: (key) => {
+      const cluster = wishes.cluster(key);
+      return cluster === undefined ? undefined : forces.on(cluster);
+    },
     observe: (cluster) => {
       const key = keyOf(cluster);
       return Promise.resolve({
@@ -106,7 +104,38 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
   };
 };
 
+const openWishes = async (
+  { file, clock, told }: LocalOptions,
+  state: StateFolder,
+  changed: (key: string) => void,
+): Promise<Wishes> => {
+  try {
+    const judged = (problem: string | null): void => {
+      told("", judgement(problem));
+    };
+    return await watchWishes({ file, clock, uidOf: state.uid, changed, judged });
+  } catch (error) {
+    state.close();
+    throw error;
+  }
+};
+
 const forgetKillMs = 5_000;
+/** How soon a person's word is seen. */
+const forcePollMs = 500;
+
+/** What a person says by `edis failover --force`, laid on the cluster like the annotation of Kubernetes. */
+const createForces = ({ force }: Pick<StateFolder, "force">) => {
+  const known = new Map<string, string>();
+  return {
+    isNew: (key: string): boolean => force(key) !== (known.get(key) ?? ""),
+    on: (cluster: ShardCluster): ShardCluster => {
+      const text = force(keyOf(cluster));
+      known.set(keyOf(cluster), text);
+      return text === "" ? cluster : { ...cluster, force: forceFrom(text) };
+    },
+  };
+};
 
 const judgement = (problem: string | null): PlannedEvent =>
   problem === null

@@ -7,11 +7,12 @@ import { EdisError } from "../../core/errors.ts";
 import type { Ownership } from "../plan/model.ts";
 import { ConflictError, type StoredOwnership } from "../platform.ts";
 import { keyOf, type ShardCluster, type ShardClusterStatus } from "../shardCluster.ts";
+import { storedOwnership } from "../storedOwnership.ts";
 import { ownershipFrom } from "../topologySchema.ts";
 
 /**
  * What the Kubernetes API and volumes keep elsewhere, as files:
- * `<state>/<namespace>/<name>/{uid,token,topology.json,status.json,data/<pod>}`.
+ * `<state>/<namespace>/<name>/{uid,token,topology.json,status.json,force,data/<pod>}`.
  */
 export type StateFolder = {
   /**
@@ -31,6 +32,8 @@ export type StateFolder = {
     ownership: Ownership,
     expected: string | null,
   ) => Promise<StoredOwnership>;
+  /** What `edis failover --force` has left there: `<shard>@<epoch>`; empty where nothing. */
+  readonly force: (key: string) => string;
   readonly writeStatus: (cluster: ShardCluster, status: ShardClusterStatus) => Promise<void>;
   readonly remove: (key: string) => Promise<void>;
   readonly close: () => void;
@@ -89,8 +92,15 @@ export const openStateFolder = (folder: string): StateFolder => {
         throw new ConflictError(pathOf(cluster, "topology.json"));
       }
       const resourceVersion = String(Number(expected ?? 0) + 1);
-      await replace(pathOf(cluster, "topology.json"), jsonText({ resourceVersion, ownership }));
+      await replace(
+        pathOf(cluster, "topology.json"),
+        jsonText({ resourceVersion, ownership: storedOwnership(ownership, cluster.name) }),
+      );
       return { ownership, resourceVersion };
+    },
+    force: (key) => {
+      const path = join(folderOf(key), "force");
+      return existsSync(path) ? readFileSync(path, "utf8").trim() : "";
     },
     writeStatus: (cluster, status) => replace(pathOf(cluster, "status.json"), jsonText(status)),
     remove: (key) => rm(folderOf(key), { recursive: true, force: true }),

@@ -8,8 +8,8 @@ const noMemory: ShardMemory = { grantMs: Infinity, phaseMs: 0, abortedMs: Infini
 
 /** What each shard's owner is planned on: looked up once for all shards. */
 export const contextsOf = (
-  { cluster, ownership, departed, pods, ended, memory, leadingMs }: Observed,
-  seen: Pick<OwnerContext, "sessions" | "away">,
+  { cluster, ownership, departed, ended, memory, leadingMs }: Observed,
+  seen: Pick<OwnerContext, "sessions" | "pods" | "away">,
 ): ((shard: Shard) => OwnerContext) => {
   const { name, spec, force } = cluster;
   const rules = {
@@ -17,17 +17,13 @@ export const contextsOf = (
     automatic: spec.failover.automatic,
     ephemeral: spec.storage.ephemeral,
   };
-  const deadBefore = new Map<string, number>([...ended].map((uid) => [uid, Infinity]));
-  for (const { uid, deadBeforeMs } of pods) {
-    if (uid !== "") deadBefore.set(uid, Math.max(deadBeforeMs, deadBefore.get(uid) ?? 0));
-  }
   const goneMsOf = new Map(departed.map((one) => [nameOf(one), one.goneMs]));
   const processes = new Map(ownership?.processes.map((process) => [process.shard, process]));
   const readers = byShard(ownership?.assignments ?? []);
   const holders = heldByShard([...seen.sessions.values()]);
   const goneMs = (ref: PodRef): number => goneMsOf.get(nameOf(ref)) ?? Infinity;
   return ({ id, epoch }) => ({
-    ...{ name, rules, deadBefore, goneMs, leadingMs, ...seen },
+    ...{ name, rules, ended, goneMs, leadingMs, ...seen },
     process: processes.get(id) ?? null,
     readers: readers.get(id) ?? [],
     holders: holders.get(id) ?? [],

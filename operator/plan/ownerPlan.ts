@@ -1,7 +1,8 @@
 import { epoch, type Epoch } from "../../core/ids.ts";
 import { isAfter, type Place } from "../../core/request.ts";
 import type { PodRef, Shard } from "../../core/topology.ts";
-import type { OwnerProcess, PlannedEvent, Session, ShardMemory, Trouble } from "./model.ts";
+import { hasEnded } from "./ended.ts";
+import type { OwnerProcess, PlannedEvent, Pod, Session, ShardMemory, Trouble } from "./model.ts";
 
 /** What is decided of one shard is decided on this, and nothing else. */
 export type OwnerContext = {
@@ -10,8 +11,10 @@ export type OwnerContext = {
   readonly rules: OwnerRules;
   /** By pod. */
   readonly sessions: ReadonlyMap<string, Session>;
-  /** By uid: every process of it that started before is known to have ended. Wall clock, milliseconds. */
-  readonly deadBefore: ReadonlyMap<string, number>;
+  /** By name. */
+  readonly pods: ReadonlyMap<string, Pod>;
+  /** Uids of pods that are gone and of which nothing runs. */
+  readonly ended: ReadonlySet<string>;
   /** How long a process has been gone, in milliseconds; Infinity where it was not connected in this term. */
   readonly goneMs: (ref: PodRef) => number;
   /** The owner's, where it is known. */
@@ -71,13 +74,17 @@ export const named = (
     owner: refOf(owner),
     ...{ inSync: [], syncSeq: 0, phase: { kind: "stable" } },
   },
-  process: {
-    ...{ shard: shard.id, epoch: at, uid: owner.registered.uid, startedAtMs: owner.registered.startedAtMs },
-    held: placeIn(owner, shard),
-  },
+  process: processOf({ ...shard, epoch: at }, owner),
   event,
   trouble: null,
   againMs: null,
+});
+
+/** What is kept of the owner of the shard's present epoch. */
+export const processOf = (shard: Shard, owner: Session): OwnerProcess => ({
+  ...{ shard: shard.id, epoch: shard.epoch },
+  ...{ uid: owner.registered.uid, startedAtMs: owner.registered.startedAtMs },
+  held: placeIn(owner, shard),
 });
 
 /** How much of the shard a process holds; null where it holds nothing whole. */
@@ -100,9 +107,9 @@ export const membersOf = ({ inSync, owner }: Shard, { sessions }: OwnerContext):
 
 /** Whether the platform, or a later process of the same pod, says that the owner's process has ended. */
 export const isDead = (shard: Shard, context: OwnerContext): boolean => {
-  const { process, deadBefore } = context;
+  const { process, pods, ended } = context;
   if (process === null || process.uid === "" || process.epoch !== shard.epoch) return false;
-  if ((deadBefore.get(process.uid) ?? 0) > process.startedAtMs) return true;
+  if (hasEnded(process, pods.get(shard.owner?.pod ?? ""), ended)) return true;
   const next = successor(shard, context)?.registered;
   return next?.uid === process.uid && next.startedAtMs > process.startedAtMs;
 };

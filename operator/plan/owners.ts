@@ -14,6 +14,7 @@ import {
   ownerSession,
   ownsIn,
   placeIn,
+  processOf,
   unchanged,
   waiting,
   type OwnerContext,
@@ -45,6 +46,9 @@ const stable = (shard: Shard, context: OwnerContext): OwnerPlan => {
   const owner = ownerSession(shard, context);
   if (owner === undefined) return ownerMissing(shard, context);
   if (ownsIn(owner, shard)) {
+    if (context.process?.epoch !== shard.epoch) {
+      return { ...unchanged(shard, context), process: processOf(shard, owner), againMs: 0 };
+    }
     const recorded = recordSync(shard, owner);
     return recorded === null
       ? beginHandover(shard, { ...context, owner })

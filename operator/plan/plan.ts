@@ -36,7 +36,7 @@ export const plan = (observed: Observed): Plan => {
     ...{ name, readers: spec.readers, ephemeral: spec.storage.ephemeral, shards: sized.shards },
     ...{ assignments: before?.assignments ?? [], pods, sessions, outdated: observed.outdated },
   });
-  const contextOf = contextsOf(observed, { sessions, away: new Set([...awayOf(observed), ...away]) });
+  const contextOf = contextsOf(observed, { sessions, pods, away: new Set([...awayOf(observed), ...away]) });
   const owned = sized.shards.map((shard) => planOwner(shard, contextOf(shard)));
   const started = before ?? firstOwnership(cluster.uid, sized.shards);
   const planned = owned.map(({ shard }) => shard);

@@ -1,7 +1,7 @@
 import { epoch, shardId, slotCount, version } from "../../core/ids.ts";
 import type { MoveReport, Report } from "../../core/message.ts";
 import type { Ledger, Observed, Ownership, Plan, Pod, Session } from "../../operator/plan/model.ts";
-import { owningFields, registerFields, reportFields } from "./fields.ts";
+import { owningFields, reportFields } from "./fields.ts";
 import { ordinalOf, readerPod, writerPod, type ShardCluster } from "../../operator/shardCluster.ts";
 
 /** A cluster as the plan sees it, with everything that tests do not care about filled in. */
@@ -71,7 +71,15 @@ export type SessionFields = {
   readonly node?: string;
   readonly zone?: string;
   readonly ageMs?: number;
+  readonly silentMs?: number;
+  /** Of the pod; the process started at `startedAtMs`, or as its incarnation says: first, second, third. */
+  readonly uid?: string;
+  readonly startedAtMs?: number;
+  readonly promised?: Report["promised"];
+  readonly topology?: Report["topology"];
 };
+
+const incarnations = ["first", "second", "third"];
 
 export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
   const {
@@ -87,12 +95,13 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
     incarnation,
     ageMs: fields.ageMs ?? 60_000,
     slotSizes: null,
-    silentMs: 0,
+    silentMs: fields.silentMs ?? 0,
     registered: {
       home,
       node,
       zone,
-      ...registerFields,
+      uid: fields.uid ?? `uid of ${pod}`,
+      startedAtMs: fields.startedAtMs ?? 1_000 * (1 + incarnations.indexOf(incarnation)),
       address: { host: "10.0.0.1", client: 1, replication: 2, http: 3, resp: 4 },
     },
     report: {
@@ -107,6 +116,8 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
       bytes: 0,
       readers: [],
       ...reportFields,
+      promised: fields.promised ?? null,
+      topology: fields.topology ?? null,
     },
   };
 };

@@ -21,6 +21,8 @@ const spread =
     return [`node-${node}`, `zone-${node % 3}`];
   };
 
+const anywhere: NodeOf = () => ["", ""];
+
 /** Plans and carries out until a plan changes nothing; fails where that takes too long. */
 const settle = (start: Observed, nodeOf: NodeOf): { observed: Observed; last: Plan } => {
   let observed = start;

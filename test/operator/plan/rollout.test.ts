@@ -5,7 +5,17 @@ import type { Shard } from "../../../core/topology.ts";
 import type { Pod, Session } from "../../../operator/plan/model.ts";
 import { planRollout, type RolloutInput, type RolloutPlan } from "../../../operator/plan/rollout.ts";
 import { readerPod, writerPod } from "../../../operator/shardCluster.ts";
-import { owning, podOf, reading, sessionOf, type Serving } from "../../support/planWorld.ts";
+import {
+  owning,
+  podOf,
+  reading,
+  sessionOf,
+  type Serving,
+  type SessionFields,
+} from "../../support/planWorld.ts";
+
+/** The session of a process that does not know what its pod is called. */
+const unnamed = (pod: string, fields: SessionFields = {}): Session => sessionOf(pod, { ...fields, uid: "" });
 
 /** A cluster at rest, whose pods a test changes one by one. */
 type World = {
@@ -49,7 +59,7 @@ const start = (writers: number, readersPerShard: number, ephemeral = false): Wor
     pods: new Map(names.map((name) => [name, podOf(name)])),
     outdated: new Set(names),
   };
-  for (const name of names) world.sessions.set(name, sessionOf(name, { serving: serving(world, name) }));
+  for (const name of names) world.sessions.set(name, unnamed(name, { serving: serving(world, name) }));
   return world;
 };
 
@@ -67,7 +77,7 @@ const become = (world: World, shard: number, fields: Partial<Shard>): void => {
 const comeUp = (world: World, name: string): void => {
   world.outdated.delete(name);
   change(world, name, { uid: `new uid of ${name}` });
-  world.sessions.set(name, sessionOf(name, { incarnation: "second", serving: serving(world, name) }));
+  world.sessions.set(name, unnamed(name, { incarnation: "second", serving: serving(world, name) }));
 };
 const goDown = (world: World, name: string): void => {
   world.pods.delete(name);
@@ -109,8 +119,8 @@ test("a writer gives its shard away before it goes, and gets it back after that,
   t.deepEqual(restarted(world), []);
   const owner = { pod: "demo-read-0", incarnation: "second" };
   become(world, 0, { phase: { kind: "stable" }, owner, epoch: epoch(2), inSync: [] });
-  world.sessions.set(owner.pod, sessionOf(owner.pod, { ...owner, serving: owning(0, 2) }));
-  world.sessions.set("demo-write-0", sessionOf("demo-write-0", { serving: reading(0, "streaming") }));
+  world.sessions.set(owner.pod, unnamed(owner.pod, { ...owner, serving: owning(0, 2) }));
+  world.sessions.set("demo-write-0", unnamed("demo-write-0", { serving: reading(0, "streaming") }));
   t.deepEqual(restarted(world), [], "nobody is in sync with the new owner yet");
   t.deepEqual([...planOf(world).away], ["demo-write-0"]);
   become(world, 0, { inSync: ["demo-write-0"] });
@@ -124,8 +134,8 @@ test("a reader that owns gives the shard away before it goes", (t) => {
   const world = start(1, 2);
   const owner = { pod: "demo-read-0", incarnation: "first" };
   become(world, 0, { owner, epoch: epoch(2), inSync: ["demo-read-1", "demo-write-0"] });
-  world.sessions.set(owner.pod, sessionOf(owner.pod, { serving: owning(0, 2) }));
-  world.sessions.set("demo-write-0", sessionOf("demo-write-0", { serving: reading(0, "streaming") }));
+  world.sessions.set(owner.pod, unnamed(owner.pod, { serving: owning(0, 2) }));
+  world.sessions.set("demo-write-0", unnamed("demo-write-0", { serving: reading(0, "streaming") }));
   t.deepEqual(restarted(world), ["demo-read-1"], "the other reader first");
   comeUp(world, "demo-read-1");
   t.deepEqual([...planOf(world).away], ["demo-read-0"]);
@@ -170,7 +180,7 @@ test("a pod that does not run and whose data would go with it stays, where it ma
 
 test("a session of the pod that bore the name before does not make the new one up", (t) => {
   const world = start(1, 2);
-  const before = sessionOf("demo-read-0", { serving: reading(0, "streaming") });
+  const before = unnamed("demo-read-0", { serving: reading(0, "streaming") });
   world.sessions.set("demo-read-0", { ...before, registered: { ...before.registered, uid: "another" } });
   t.deepEqual(restarted(world), []);
 });
@@ -198,7 +208,7 @@ const step = (world: World, { away, restarts }: RolloutPlan, pick: (n: number) =
       });
       for (const name of members) {
         const { incarnation: its } = world.sessions.get(name) ?? { incarnation: "" };
-        world.sessions.set(name, sessionOf(name, { incarnation: its, serving: serving(world, name) }));
+        world.sessions.set(name, unnamed(name, { incarnation: its, serving: serving(world, name) }));
       }
     } else if (pick(2) === 0) {
       become(world, shard.id, { inSync: members.filter((name) => name !== owner) });
@@ -214,7 +224,7 @@ const step = (world: World, { away, restarts }: RolloutPlan, pick: (n: number) =
     const solo = world.shards.find(({ owner }) => owner?.pod === back);
     if (solo !== undefined) {
       become(world, solo.id, { owner: { pod: back, incarnation: "second" }, epoch: epoch(solo.epoch + 1) });
-      world.sessions.set(back, sessionOf(back, { incarnation: "second", serving: serving(world, back) }));
+      world.sessions.set(back, unnamed(back, { incarnation: "second", serving: serving(world, back) }));
     }
   }
 };
