@@ -5,7 +5,7 @@ import { shardId, type ShardId } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Held } from "./held.ts";
 import { emptyHolding } from "./holding.ts";
-import { readDocument, writeDocument } from "./log/document.ts";
+import { besideSuffix, readDocument, writeDocument } from "./log/document.ts";
 import { promisedSchema, type Promised } from "./promise.ts";
 import type { Disk } from "./log/disk.ts";
 import type { Fsync, LogEvents } from "./log/log.ts";
@@ -75,7 +75,10 @@ export const createVolume = (options: VolumeOptions): Volume => {
       if (!(await disk.list(folder)).includes(promisedName)) return [];
       return (await readDocument(disk, { folder, name: promisedName }, promisedSchema)).promised;
     },
-    promise: (promised) => writeDocument(disk, { folder, name: promisedName }, { promised }),
+    promise: async (promised) => {
+      await writeDocument(disk, { folder, name: promisedName }, { promised });
+      await setAside(disk, `${folder}/${promisedName}${besideSuffix}`);
+    },
     keepOnly: (shard) => {
       removeOthers(options, shard).catch((error: unknown) => {
         logger.warn({ error }, "data of another shard cannot be removed");
@@ -83,6 +86,22 @@ export const createVolume = (options: VolumeOptions): Volume => {
     },
   };
 };
+
+/** Room for the next promise, where a full volume has none: it takes the place of what is written here. */
+const setAside = async (disk: Disk, path: string): Promise<void> => {
+  try {
+    const file = await disk.open(path, "create");
+    try {
+      await file.write([Buffer.alloc(setAsideBytes, " ")], 0);
+    } finally {
+      await file.close();
+    }
+  } catch {
+    // Then the next promise needs room.
+  }
+};
+/** A block of a usual file system; a promise of a few shards is smaller. */
+const setAsideBytes = 4_096;
 
 const shardsIn = async (disk: Disk, folder: string): Promise<readonly ShardId[]> =>
   (await disk.list(folder)).flatMap((name) => {

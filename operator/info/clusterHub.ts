@@ -69,10 +69,6 @@ export const createClusterHub = (options: ClusterHubOptions): ClusterHub => {
       phases.told(topology);
     },
   });
-  const drained = (connection: Connection) => () => {
-    audience.drained(connection);
-  };
-
   return {
     identity,
     sessions,
@@ -90,7 +86,9 @@ export const createClusterHub = (options: ClusterHubOptions): ClusterHub => {
       audience.join(connection);
       return {
         message,
-        drained: drained(connection),
+        drained: () => {
+          audience.drained(connection);
+        },
         closed: () => {
           audience.leave(connection);
           closed();
@@ -101,16 +99,13 @@ export const createClusterHub = (options: ClusterHubOptions): ClusterHub => {
       clients.add(connection);
       return {
         message: (frame) => {
-          const message = decodeMessage(fromClientSchema, frame);
-          switch (message.kind) {
-            case "watch":
-              audience.join(connection);
-              return;
-            case "ask":
-              throw new EdisError("wrong-role", "Cannot report: this is an info instance; ask a shard");
-          }
+          heardOfClient(frame, () => {
+            audience.join(connection);
+          });
         },
-        drained: drained(connection),
+        drained: () => {
+          audience.drained(connection);
+        },
         closed: () => {
           clients.delete(connection);
           audience.leave(connection);
@@ -121,8 +116,23 @@ export const createClusterHub = (options: ClusterHubOptions): ClusterHub => {
     close: (reason) => {
       news.stop();
       sessions.close(reason);
-      for (const connection of clients) connection.close(reason);
-      clients.clear();
+      closeAll(clients, reason);
     },
   };
+};
+
+const heardOfClient = (frame: Uint8Array, watch: () => void): void => {
+  const message = decodeMessage(fromClientSchema, frame);
+  switch (message.kind) {
+    case "watch":
+      watch();
+      return;
+    case "ask":
+      throw new EdisError("wrong-role", "Cannot report: this is an info instance; ask a shard");
+  }
+};
+
+const closeAll = (connections: Set<Connection>, reason: EdisError): void => {
+  for (const connection of connections) connection.close(reason);
+  connections.clear();
 };

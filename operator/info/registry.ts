@@ -84,24 +84,34 @@ export const createRegistry = (clock: Clock): Registry => {
     remove: (key) => {
       remove(key);
     },
-    sessions: (key) => known.get(key)?.hub.sessions.list() ?? [],
-    departed: (key) => known.get(key)?.hub.sessions.departed() ?? [],
-    memory: (key) => known.get(key)?.hub.memory() ?? new Map(),
-    hold: (key, shards) => {
-      known.get(key)?.hub.hold(shards);
-    },
-    topology: (key) => known.get(key)?.hub.news.topology() ?? null,
-    publish: (key, ownership, announced) => {
-      known.get(key)?.hub.publish(ownership, announced);
-    },
-    show: (key, status) => {
-      const cluster = known.get(key);
-      if (cluster !== undefined) cluster.status = status;
-    },
-    views: () => [...known].map(([key, cluster]) => viewOf(key, cluster)),
+    ...perCluster(known),
     sweep,
   };
 };
+
+/** What is asked or told of one cluster; of one that is not known there is nothing. */
+const perCluster = (
+  known: ReadonlyMap<string, Known>,
+): Pick<
+  Registry,
+  "sessions" | "departed" | "memory" | "hold" | "topology" | "publish" | "show" | "views"
+> => ({
+  sessions: (key) => known.get(key)?.hub.sessions.list() ?? [],
+  departed: (key) => known.get(key)?.hub.sessions.departed() ?? [],
+  memory: (key) => known.get(key)?.hub.memory() ?? new Map(),
+  hold: (key, shards) => {
+    known.get(key)?.hub.hold(shards);
+  },
+  topology: (key) => known.get(key)?.hub.news.topology() ?? null,
+  publish: (key, ownership, announced) => {
+    known.get(key)?.hub.publish(ownership, announced);
+  },
+  show: (key, status) => {
+    const cluster = known.get(key);
+    if (cluster !== undefined) cluster.status = status;
+  },
+  views: () => [...known].map(([key, cluster]) => viewOf(key, cluster)),
+});
 
 /** Drops the silent everywhere; to be called every `sweepMs`. */
 const sweeper = (clock: Clock, known: ReadonlyMap<string, Known>): (() => void) => {

@@ -111,23 +111,8 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
         },
       };
     },
-    list: () =>
-      [...byPod.values()].flatMap((tracked) =>
-        tracked.session === null || tracked.silent
-          ? []
-          : {
-              ...tracked.session,
-              ageMs: starts.ageMs(tracked.ref),
-              silentMs: clock.nowMs() - tracked.heardMs,
-              slotSizes: tracked.slotSizes,
-            },
-      ),
-    departed: () => [
-      ...starts.departed(),
-      ...[...byPod.values()]
-        .filter(({ session, silent }) => session !== null && silent)
-        .map(({ ref, heardMs }) => ({ ...ref, goneMs: clock.nowMs() - heardMs })),
-    ],
+    list: () => present([...byPod.values()], clock.nowMs(), starts.ageMs),
+    departed: () => [...starts.departed(), ...silentOnes([...byPod.values()], clock.nowMs())],
     sweep: (pausedMs) => {
       const silent = fallenSilent([...byPod.values()], clock.nowMs(), pausedMs);
       if (silent.length > 0) events.changed();
@@ -139,6 +124,23 @@ export const createSessions = (clock: Clock, events: SessionEvents): Sessions =>
     },
   };
 };
+
+const present = (
+  all: readonly Tracked[],
+  nowMs: number,
+  ageMs: (ref: PodRef) => number,
+): readonly Session[] =>
+  all.flatMap(({ session, silent, heardMs, slotSizes, ref }) =>
+    session === null || silent ? [] : { ...session, ageMs: ageMs(ref), silentMs: nowMs - heardMs, slotSizes },
+  );
+
+const silentOnes = (
+  all: readonly Tracked[],
+  nowMs: number,
+): readonly (PodRef & { readonly goneMs: number })[] =>
+  all
+    .filter(({ session, silent }) => session !== null && silent)
+    .map(({ ref, heardMs }) => ({ ...ref, goneMs: nowMs - heardMs }));
 
 /** Marks those that are silent from now on, and sends away who never registered. */
 const fallenSilent = (all: readonly Tracked[], nowMs: number, pausedMs: number): readonly Tracked[] => {

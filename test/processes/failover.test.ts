@@ -29,8 +29,10 @@ const startLoad = (client: Client): Load => {
   const failures: string[] = [];
   let running = true;
   let acked = 0;
+  const isRunning = (): boolean => running;
   const done = (async () => {
-    for (let n = 1; running; n++) {
+    // Until it is stopped.
+    for (let n = 1; isRunning(); n++) {
       try {
         await client.set("n", String(n));
         acked = n;
