@@ -95,23 +95,7 @@ export const createClusterHub = (options: ClusterHubOptions): ClusterHub => {
         },
       };
     },
-    openClient: (connection) => {
-      clients.add(connection);
-      return {
-        message: (frame) => {
-          heardOfClient(frame, () => {
-            audience.join(connection);
-          });
-        },
-        drained: () => {
-          audience.drained(connection);
-        },
-        closed: () => {
-          clients.delete(connection);
-          audience.leave(connection);
-        },
-      };
-    },
+    openClient: (connection) => openClient(connection, { clients, audience }),
     clients: () => clients.size,
     close: (reason) => {
       news.stop();
@@ -135,4 +119,24 @@ const heardOfClient = (frame: Uint8Array, watch: () => void): void => {
 const closeAll = (connections: Set<Connection>, reason: EdisError): void => {
   for (const connection of connections) connection.close(reason);
   connections.clear();
+};
+
+type Watchers = { readonly clients: Set<Connection>; readonly audience: ReturnType<typeof createAudience> };
+
+const openClient = (connection: Connection, { clients, audience }: Watchers): Handlers => {
+  clients.add(connection);
+  return {
+    message: (frame) => {
+      heardOfClient(frame, () => {
+        audience.join(connection);
+      });
+    },
+    drained: () => {
+      audience.drained(connection);
+    },
+    closed: () => {
+      clients.delete(connection);
+      audience.leave(connection);
+    },
+  };
 };
