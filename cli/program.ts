@@ -219,10 +219,25 @@ const addCluster = ({ run }: Adder, program: Command): void => {
       run(async (shell) => (await import("./failover.ts")).failover(shell, shard, flags)),
     );
   program
+    .command("verify")
+    .description("whether every key is where the map says, once, and all copies hold the same")
+    .addHelpText("after", verifyHelp)
+    .action(async () => run(async (shell) => (await import("./verify.ts")).verify(shell)));
+  program
     .command("ping")
     .description("whether the owner of every shard answers; exit code 3 where one does not")
     .action(async () => run(async (shell) => (await commands()).ping(shell)));
 };
+
+const verifyHelp = `
+Compares, slot by slot, what each owner and each of its copies hold (a digest of keys, values and expiry instants), and looks for
+keys in processes that are not to have them. Nothing is changed, and the cluster serves on: a slot that is written to while it is
+looked at is looked at again.
+
+Exit codes:
+  0  every key is where the map says, once, and all copies hold the same
+  1  something is wrong: it says what, and where
+  3  some of it could not be looked at, and nothing that was is wrong`;
 
 const failoverHelp = `
 A shard whose owner is gone gets another one by itself, wherever a copy is known to hold everything that was acknowledged.

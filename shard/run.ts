@@ -10,6 +10,7 @@ import type { Network } from "../net/network.ts";
 import type { Config } from "./config.ts";
 import { containerBytes } from "./container.ts";
 import { createCounters, type Counters } from "./counters.ts";
+import { createDigests } from "./digests.ts";
 import { endShard } from "./ending.ts";
 import { createFront, type Front } from "./front/front.ts";
 import { listenResp, type RespListener } from "./front/resp/server.ts";
@@ -105,7 +106,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       front.topologyChanged(before, after.topology);
     },
   });
-  const front = createFront({ roles, counters, parked, report, topology: topology.current });
+  const digests = createDigests({ clock, roles, topology: () => topology.current() });
+  const front = createFront({ roles, counters, parked, report, digests, topology: topology.current });
 
   const open = await openAll(config, rim, {
     ...{ front, publisher, moves, roles, parked, counters, usage, report, topology },

@@ -112,7 +112,10 @@ const heardOfClient = (frame: Uint8Array, watch: () => void): void => {
       watch();
       return;
     case "ask":
+    case "digest":
       throw new EdisError("wrong-role", "Cannot report: this is an info instance; ask a shard");
+    case "plan":
+      throw new EdisError("wrong-role", "not yet");
   }
 };
 
