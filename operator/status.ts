@@ -228,7 +228,7 @@ export const differsInKind = (a: ShardClusterStatus, b: ShardClusterStatus): boo
 export const withoutFigures = (status: ShardClusterStatus): unknown => ({
   ...status,
   conditions: status.conditions.map((condition) =>
-    condition.type === "Rebalancing" || condition.reason === "Rebalancing"
+    condition.type === "Rebalancing" || condition.reason.startsWith("Rebalanc")
       ? { ...condition, message: "" }
       : condition,
   ),

@@ -157,7 +157,7 @@ test("a new writer without slots is nothing settled, before it is known which sl
     "Rebalancing True Waiting: Slots are to move; the owners have not told yet what each holds",
   ]);
   t.deepEqual(conditionsOf(statusWith(grown(true))).slice(1), [
-    "Progressing False Settled: Everything is as it is wanted",
+    "Progressing False RebalancePaused: Slots are to move; stopped by spec.rebalance.paused",
     "Degraded False AsWanted: Nothing is wrong",
     "Rebalancing False Paused: Slots are to move; stopped by spec.rebalance.paused",
   ]);
