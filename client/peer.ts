@@ -15,8 +15,12 @@ export type Peer = {
     /** The place that it waits for first; null: none. */
     readonly after: Place | null;
   }) => Promise<Digested>;
-  /** `object`: a ShardCluster as JSON. */
-  readonly plan: (object: string) => Promise<Forecast>;
+  /** `object`: a ShardCluster as JSON; empty: as it is wished now. `writers` and `readers` go before what it says. */
+  readonly plan: (asked: {
+    readonly object: string;
+    readonly writers: number | null;
+    readonly readers: number | null;
+  }) => Promise<Forecast>;
   readonly isOpen: () => boolean;
   readonly close: () => void;
 };
@@ -88,8 +92,8 @@ const peerOn = (
     if (answer.kind === "digested") return answer;
     throw unexpected(answer);
   },
-  plan: async (object) => {
-    const answer = await ask((id) => encodeMessage({ kind: "plan", id, object }));
+  plan: async (asked) => {
+    const answer = await ask((id) => encodeMessage({ kind: "plan", id, ...asked }));
     if (answer.kind === "planned") return answer.forecast;
     throw unexpected(answer);
   },

@@ -40,11 +40,14 @@ export const unansweredMessage = v.object({
   message: v.string(),
 });
 
-/** To info: what would a change do? `object` is the ShardCluster as it is wished, as JSON. */
+/** To info: what would a change do? `object` is the ShardCluster as it is wished, as JSON; empty: as it is wished now. */
 export const planMessage = v.object({
   kind: v.literal("plan"),
   id: count,
   object: v.pipe(v.string(), v.maxLength(planTextBytesMax)),
+  /** Instead of those of the object; null: those. */
+  writers: v.nullish(count, null),
+  readers: v.nullish(count, null),
 });
 
 const figures = v.object({ slots: count, keys: count, bytes: count });

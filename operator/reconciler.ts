@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { ShardId } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
+import type { Look } from "./forecaster.ts";
 import type { Info } from "./info/info.ts";
 import { createLedger, type LedgerKeeper } from "./ledger.ts";
 import { announcedOf } from "./info/publish.ts";
@@ -27,6 +28,8 @@ export type Reconciler = {
   readonly decide: (key: string) => Promise<number | null>;
   /** Carries out what was decided last. */
   readonly carryOut: (key: string) => Promise<number | null>;
+  /** What is known now; null where nothing has been decided yet. */
+  readonly look: (key: string) => Look | null;
 };
 
 /** Everything is looked at again this often, whether or not a change was heard of. */
@@ -48,10 +51,13 @@ type Memory = {
   refusals: string;
   status: ShardClusterStatus | null;
   statusMs: number;
+  /** Bytes per second of the moves that were seen last. */
+  bytesPerSecond: number | null;
   readonly ledger: LedgerKeeper;
 };
 const newMemory = (clock: Clock): Memory => ({
   ...{ told: new Set(), untold: [], decided: null, refusals: "", status: null, statusMs: -Infinity },
+  bytesPerSecond: null,
   ledger: createLedger(clock),
 });
 
@@ -104,7 +110,15 @@ export const createReconciler = (options: ReconcilerOptions): Reconciler => {
     return topology === null ? lookAgainMs : resyncMs;
   };
 
-  return { decide, carryOut };
+  const look = (key: string): Look | null => {
+    const { decided = null, bytesPerSecond = null } = memories.get(key) ?? {};
+    if (decided === null) return null;
+    const { ownership } = decided.planned;
+    const sessions = info.sessions(key);
+    return { observed: { ...decided.observed, ownership, sessions }, measured: bytesPerSecond };
+  };
+
+  return { decide, carryOut, look };
 };
 
 /** Ownership is written before it is published, and what a write is about to end is granted nothing from before it is sent. */
@@ -165,6 +179,8 @@ const writeStatus = async (
 ): Promise<void> => {
   const { platform, info, clock } = options;
   info.show(keyOf(cluster), status);
+  const moved = status.rebalance;
+  if (moved !== null && moved.bytesDone > 0) memory.bytesPerSecond = moved.bytesPerSecond;
   const before = memory.status;
   const isDue = clock.nowMs() - memory.statusMs >= figuresMs;
   if (before !== null && !differsInKind(before, status) && !isDue) return;

@@ -1,12 +1,12 @@
 import type { Clock } from "../core/clock.ts";
 import { EdisError, messageOf } from "../core/errors.ts";
-import { slot as slotFrom, slotCount, type Slot } from "../core/ids.ts";
+import { slot as slotFrom, slotCount, type ShardId, type Slot } from "../core/ids.ts";
 import { digestBytesPerSlot, digestBytesPerTurnMax, digestsMax, digestWaitMsMax } from "../core/limits.ts";
 import type { ToTool } from "../core/message.ts";
 import { isAfter, type Place } from "../core/request.ts";
 import { slotOfRange } from "../core/slot.ts";
 import type { DigestAsked } from "../core/tools.ts";
-import type { TopologyIndex } from "../core/topology.ts";
+import type { SlotRange, Topology, TopologyIndex } from "../core/topology.ts";
 import { addEntry, noContent, type ContentDigest } from "./contentDigest.ts";
 import { hasMap, type Holding } from "./holding.ts";
 import { coming } from "./moves/slots.ts";
@@ -201,15 +201,14 @@ const checkOwn = ({ slots, holding }: Walk): void => {
 
 /** Keys of slots that are neither the shard's own nor on their way to it. */
 const straysOf = ({ store, slots, shard }: Holding, index: TopologyIndex | undefined): number => {
-  const topology = index?.topology;
-  const epoch = topology?.shards[shard]?.epoch;
-  const moving =
-    topology === undefined || epoch === undefined
-      ? []
-      : coming(topology, shard, epoch).map((move) => move.slots);
-  const expected = slotSetOf(moving.flat());
+  const expected = slotSetOf(index === undefined ? [] : comingSlots(index.topology, shard));
   let strays = 0;
   for (let s = 0; s < slotCount; s++)
     if (slots[s] === 0 && expected[s] === 0) strays += store.slotKeys(slotFrom(s));
   return strays;
+};
+
+const comingSlots = (topology: Topology, shard: ShardId): readonly SlotRange[] => {
+  const epoch = topology.shards[shard]?.epoch;
+  return epoch === undefined ? [] : coming(topology, shard, epoch).flatMap(({ slots }) => slots);
 };
