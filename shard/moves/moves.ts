@@ -41,7 +41,7 @@ export type MovesOptions = {
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
-  readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes">;
+  readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes" | "asked">;
   readonly roles: Pick<Roles, "role" | "execute" | "safe">;
   readonly topology: () => TopologyIndex | undefined;
   /** Info should hear of it at once. */
@@ -68,6 +68,7 @@ export const createMoves = (options: MovesOptions): Moves => {
   const source = createSource({
     ...options,
     bytesPerSecondMax: () => topology()?.topology.settings.moveBytesPerSecondMax ?? 0,
+    asked: () => counters.asked,
     sent: (bytes) => {
       counters.movedOutBytes += bytes;
     },
