@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { splitSlots } from "../../operator/plan/slots.ts";
 import { until } from "../../test/support/net.ts";
 import { ask, isAnswering } from "./ask.ts";
-import { freePort, removeAtExit, startChild } from "./process.ts";
+import { freePort, removeAtExit, startChild, type Child } from "./process.ts";
 
 /** Members of a Redis Cluster, or a Valkey one. The first `withSlots` of them share the slots out evenly; the others have none. */
 export type RedisCluster = {
@@ -32,7 +32,7 @@ export const startRedisCluster = async ({
   const folder = mkdtempSync(join(tmpdir(), "edis-bench-cluster-"));
   removeAtExit(folder);
   const ranges = splitSlots(withSlots).flat();
-  const started = [];
+  const started: { readonly port: number; readonly child: Child }[] = [];
   for (let i = 0; i < count; i++) {
     const port = await freePort();
     const dir = mkdtempSync(join(folder, "data-"));

@@ -11,6 +11,7 @@ import { hasMap } from "../holding.ts";
 import type { Batch } from "../log/log.ts";
 import type { Role } from "../role.ts";
 import type { Roles } from "../roles.ts";
+import type { SlotSet } from "../route.ts";
 import type { Turn } from "../turn.ts";
 import { coming, leaving } from "./slots.ts";
 import { createSource, type Owned, type Source } from "./source.ts";
@@ -171,8 +172,7 @@ const writeAs = (
 const dropStrays = (state: State): void => {
   const { options, owned, targets } = state;
   if (owned === null || !hasMap(owned.held.holding)) return;
-  const strays = owned.held.holding.slots.map((own) => (own === 0 ? 1 : 0));
-  for (const { slots } of targets) for (let i = 0; i < slotCount; i++) if (slots[i] === 1) strays[i] = 0;
+  const strays = straysOf(owned.held.holding.slots, targets);
   const outcome = { isFull: false, isDone: false };
   const isWritten = writeAs(options, owned, {
     run: (turn) => {
@@ -189,6 +189,14 @@ const dropStrays = (state: State): void => {
       if (state.areStrays) dropStrays(state);
     });
   }
+};
+
+/** Slots that are neither the shard's own nor on their way to it. */
+const straysOf = (own: SlotSet, targets: readonly Target[]): SlotSet => {
+  const strays = new Uint8Array(slotCount);
+  for (let i = 0; i < slotCount; i++) if (own[i] === 0) strays[i] = 1;
+  for (const { slots } of targets) for (let i = 0; i < slotCount; i++) if (slots[i] === 1) strays[i] = 0;
+  return strays;
 };
 
 /** Nobody waits for it. */

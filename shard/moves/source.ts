@@ -266,7 +266,6 @@ const feed = (state: State, peer: Peer, under: Sending): boolean => {
   const frame = nextEntries(walk, moveFrameBytesMax);
   if (frame.length > 0) sendBytes(state, peer, frame);
   state.pace.sent(frame.length);
-  if (isOver(walk)) state.options.logger.info({}, "DEBUG over");
   if (isOver(walk)) send(peer, { kind: "imported", version: held.holding.version });
   return true;
 };

@@ -128,13 +128,7 @@ export const startTarget = (options: TargetOptions, move: Move, source: Member):
 const take = (state: State, event: ImportEvent): void => {
   const { importing, move, options } = state;
   const { holds } = importing;
-  for (const effect of step(importing, event)) {
-    if (effect.kind === "confirm" && state.waited === null && importing.holds === null) options.logger.info({ move: move.id }, "DEBUG whole");
-    perform(state, effect);
-  }
-  if (event.kind === "safe") options.logger.info({ move: move.id, through: event.through }, "DEBUG safe");
-  if (event.kind === "message" && event.message.kind==="importing") options.logger.info({ move: move.id }, "DEBUG importing");
-  if (event.kind === "message" && event.message.kind==="imported") options.logger.info({ move: move.id }, "DEBUG imported");
+  for (const effect of step(importing, event)) perform(state, effect);
   // What has come is waited for as soon as the source is frozen: nobody writes to these slots meanwhile.
   if (importing.holds !== holds && (holds === null || move.stage === "freezing")) options.changed();
 };
