@@ -1,27 +1,17 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { connect, type Topology } from "../client/index.ts";
-import { systemClock } from "../core/clock.ts";
-import { slotOf } from "../core/slot.ts";
-import { slotMapOf } from "../operator/plan/slots.ts";
-import { clusterYaml, startLocalWorld } from "../test/support/localCluster.ts";
-import { until } from "../test/support/net.ts";
-import { ask } from "./support/ask.ts";
-import { fillCluster, keyText } from "./support/fill.ts";
-import { cpuMicros, removeAtExit } from "./support/process.ts";
-import { startRedisCluster } from "./support/redisCluster.ts";
 import { report } from "./support/report.ts";
+import { reshardEdis, reshardRedis, reshardValkey, type Moved } from "./support/reshards.ts";
 import { serverNames } from "./support/servers.ts";
 import { medianText } from "./support/spread.ts";
 import { findValkey } from "./support/valkey.ts";
-import { startWriter, type Written } from "./support/writer.ts";
+import type { WritePhase, Written } from "./support/writer.ts";
 
 /**
  * How fast a quarter of all keys gets from three writers to a fourth, and what writes feel meanwhile. Redis moves them by
  * `redis-cli --cluster reshard`, Valkey by CLUSTER MIGRATESLOTS, Edis because another number of writers is wished for.
- * Usage: node bench/reshard.ts [--keys 1000000] [--bytes 100] [--rounds 3] [--rate 10000] [--only redis,valkey,edis,load] [--timeline]
+ * Usage: node bench/reshard.ts [--keys 1000000] [--bytes 100] [--rounds 3] [--rate 10000] [--only redis,valkey,edis,load] [--steps] [--add FILE]
+ * `--add` keeps the rounds in a file and goes on from those that it holds; with `--only` nothing is written to docs/benchmarks.md.
  */
 const { values } = parseArgs({
   options: {
@@ -29,189 +19,117 @@ const { values } = parseArgs({
     bytes: { type: "string", default: "100" },
     rounds: { type: "string", default: "3" },
     rate: { type: "string", default: "10000" },
-    only: { type: "string", default: "redis,valkey,edis,load" },
-    timeline: { type: "boolean", default: false },
+    only: { type: "string", default: "" },
+    add: { type: "string", default: "" },
+    steps: { type: "boolean", default: false },
   },
 });
-const keys = Number(values.keys);
-const bytes = Number(values.bytes);
-const only = values.only.split(",");
-const program = fileURLToPath(new URL("../dist/shard.cjs", import.meta.url));
-const movedSlots = 4096;
-const withinMs = 120_000;
+const data = { keys: Number(values.keys), bytes: Number(values.bytes) };
+const rateText = Number(values.rate).toLocaleString("en");
 
-/** `wholeMs`: from the wish on; `movingMs`: from the first move to the last. */
-type Moved = { readonly keys: number; readonly wholeMs: number; readonly movingMs: number };
-
-const slotsOfKeys = (): readonly number[] =>
-  Array.from({ length: keys }, (_, n) => slotOf(Buffer.from(keyText(n))));
-
-const redis = async (): Promise<Moved> => {
-  const cluster = await startRedisCluster({ program: "redis-server", members: 4, withSlots: 3 });
-  try {
-    await fillCluster(keys, cluster.portOf, bytes);
-    const [first, , , last] = cluster.members;
-    const args = [
-      ...["--cluster", "reshard", `127.0.0.1:${first?.port ?? 0}`, "--cluster-from", "all"],
-      ...["--cluster-to", last?.id ?? "", "--cluster-slots", `${movedSlots}`, "--cluster-yes"],
-    ];
-    const fromMs = performance.now();
-    const child = spawn("redis-cli", args, { stdio: ["ignore", "ignore", "inherit"] });
-    const [code] = (await once(child, "exit")) as [number | null];
-    const tookMs = performance.now() - fromMs;
-    if (code !== 0) throw new Error(`redis-cli --cluster reshard ended with ${code}`);
-    return { keys: await sizeOf(last?.port ?? 0), wholeMs: tookMs, movingMs: tookMs };
-  } finally {
-    await cluster.stop();
-  }
+type Round = {
+  readonly redis: Moved | null;
+  readonly valkey: Moved | null;
+  readonly edis: Moved | null;
+  readonly load: Moved | null;
+  readonly written: Written | null;
 };
 
-/** All three sources at once, the last slots of each. */
-const valkey = async (valkeyServer: string): Promise<Moved> => {
-  const cluster = await startRedisCluster({ program: valkeyServer, members: 4, withSlots: 3 });
-  try {
-    await fillCluster(keys, cluster.portOf, bytes);
-    const sources = cluster.members.slice(0, 3);
-    const target = cluster.members[3];
-    const ends = [5460, 10921, 16383];
-    const fromMs = performance.now();
-    await Promise.all(
-      sources.map(({ port }, i) => {
-        const end = ends[i] ?? 0;
-        const count = Math.floor(movedSlots / 3) + (i === 0 ? 1 : 0);
-        const range = [`${end - count + 1}`, `${end}`];
-        return ask(port, ["CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", ...range, "NODE", target?.id ?? ""]);
-      }),
-    );
-    for (const { port } of sources) await until("slots have moved", () => hasMigrated(port), withinMs);
-    const tookMs = performance.now() - fromMs;
-    return { keys: await sizeOf(target?.port ?? 0), wholeMs: tookMs, movingMs: tookMs };
-  } finally {
-    await cluster.stop();
-  }
+const isWanted = (name: string): boolean => values.only === "" || values.only.split(",").includes(name);
+
+const tell = (name: string, moved: Moved): Moved => {
+  const { keys, wholeMs, movingMs } = moved;
+  const text = (ms: number): string =>
+    `${(ms / 1000).toFixed(2)} s: ${Math.round((keys / ms) * 1000).toLocaleString("en")} keys/s`;
+  console.log(`${name}: ${keys} keys in ${text(wholeMs)}; from the first move to the last ${text(movingMs)}`);
+  return moved;
 };
 
-const hasMigrated = async (port: number): Promise<boolean> => {
-  const text = await ask(port, ["CLUSTER", "GETSLOTMIGRATIONS"]);
-  if (/failed|cancel/.test(text)) throw new Error(`Cannot move slots: ${text.replaceAll("\r\n", " ")}`);
-  return text.includes("success");
+const told = (text: string): void => {
+  if (values.steps) console.log(text);
 };
 
-const sizeOf = async (port: number): Promise<number> => Number((await ask(port, ["DBSIZE"])).slice(1));
-
-const isThere = ({ shards, moves }: Topology): boolean =>
-  shards.length === 4 &&
-  moves.length === 0 &&
-  shards.every(({ slots }) => slots.reduce((sum, [from, to]) => sum + to - from + 1, 0) >= movedSlots - 1);
-
-/** As a client sees it, that watches the topology. */
-const edis = async (rate: number): Promise<Moved & { readonly written: Written | null }> => {
-  const world = await startLocalWorld(clusterYaml(3, 0), { program });
-  removeAtExit(world.folder);
-  try {
-    await world.ready(0, withinMs);
-    const client = await connect({ info: world.running.infoUrl, timeoutMs: withinMs });
-    const before = client.topology();
-    const map = slotMapOf(before.shards);
-    await fillCluster(keys, (slot) => respPort(before, map[slot] ?? -1), bytes);
-    // The sizes of slots are told every two seconds.
-    await systemClock.sleep(3_000);
-    const writer = rate === 0 ? null : await startWriter({ url: world.running.infoUrl, perSecond: rate, keys });
-    if (writer !== null) {
-      await systemClock.sleep(1_000);
-      writer.phase("before");
-      await systemClock.sleep(3_000);
-      writer.phase("resharding");
-    }
-    const cpu0 = new Map([...world.pods().values()].map((pod) => [pod.pod, cpuMicros(pod.pid ?? 0)]));
-    const own0 = process.cpuUsage();
-    const moved = await reshardEdis(client, () => {
-      world.write(clusterYaml(4, 0));
-    });
-    writer?.phase("after");
-    if (writer !== null) await systemClock.sleep(1_000);
-    const written = (await writer?.end()) ?? null;
-    const after = slotMapOf(client.topology().shards);
-    const count = slotsOfKeys().filter((slot) => map[slot] !== after[slot]).length;
-    client.close();
-    const own1 = process.cpuUsage(own0);
-    if (values.timeline) console.log("cpu ms", [...world.pods().values()].map((pod) => `${pod.pod} ${(cpuMicros(pod.pid ?? 0) - (cpu0.get(pod.pod) ?? 0)) / 1000}`).join(", "), "operator and bench", (own1.user + own1.system) / 1000);
-    if (values.timeline) { const {execSync}=await import("node:child_process"); console.log(execSync(`cat ${world.folder}/state/logs/*.log | grep -E "DEBUG|slots|started" | tail -60`).toString()); console.log("wished at", new Date(performance.timeOrigin+moved.wishedMs).toISOString()); }
-    return { ...moved, keys: count, written };
-  } finally {
-    await world.stop();
-  }
+const takeRound = async (): Promise<Round> => {
+  const edis = isWanted("edis") ? tell("edis", await reshardEdis({ ...data, rate: 0, told })) : null;
+  const load = isWanted("load") ? await reshardEdis({ ...data, rate: Number(values.rate), told }) : null;
+  if (load !== null) tell(`edis under ${rateText} writes a second`, load);
+  const written = load?.written ?? null;
+  for (const phase of phasesOf(written)) console.log(phaseRow(phase).join("  "));
+  if (written !== null && written.errors.length > 0) console.log(written.errors);
+  const server = isWanted("valkey") ? findValkey() : null;
+  const valkey = server === null ? null : tell("valkey", await reshardValkey(server, data));
+  const redis = isWanted("redis") ? tell("redis", await reshardRedis(data)) : null;
+  return { redis, valkey, edis, load, written };
 };
 
-const respPort = ({ members, shards }: Topology, shard: number): number =>
-  members.find(({ pod }) => pod === shards[shard]?.owner?.pod)?.address.resp ?? 0;
+/** Without that in which the load began. */
+const phasesOf = (written: Written | null): readonly WritePhase[] => written?.phases.slice(1) ?? [];
 
-const reshardEdis = (
-  client: { readonly watch: (changed: (topology: Topology) => void) => () => void },
-  wish: () => void,
-): Promise<Omit<Moved, "keys"> & {wishedMs: number}> => {
-  const wishedMs = performance.now();
-  let beganMs = 0;
-  return new Promise((resolve, reject) => {
-    const cancel = systemClock.after(withinMs, () => {
-      reject(new Error(`slots have not moved within ${withinMs / 1000} s`));
-    });
-    const stop = client.watch((topology) => {
-      const nowMs = performance.now();
-      if (values.timeline) console.log(`  ${(nowMs - wishedMs).toFixed(0).padStart(6)} ms  ${stageText(topology)}`);
-      if (beganMs === 0 && topology.moves.length > 0) beganMs = nowMs;
-      if (!isThere(topology)) return;
-      cancel();
-      stop();
-      resolve({ wishedMs, wholeMs: nowMs - wishedMs, movingMs: nowMs - beganMs });
-    });
-    wish();
-  });
+const phaseRow = ({ name, writes, failed, ...ms }: WritePhase): readonly string[] => [
+  ...[name, `${writes}`, `${failed}`],
+  ...[ms.p50, ms.p99, ms.p999, ms.max, ms.ownP99, ms.ownMax].map((n) => n.toFixed(n < 10 ? 1 : 0)),
+];
+
+type Way = "redis" | "valkey" | "edis" | "load";
+type Taken = "wholeMs" | "movingMs";
+
+const row = (rounds: readonly Round[], name: string, [way, taken]: readonly [Way, Taken]): string[] => {
+  const rateOf = (moved: Moved | null, of: Taken): number => (moved === null ? NaN : moved.keys / moved[of]);
+  const figures = (of: (round: Round) => number, digits: number): string =>
+    medianText(rounds.map(of).filter(Number.isFinite), digits);
+  return [
+    name,
+    figures((round) => (round[way]?.[taken] ?? NaN) / 1000, 2),
+    figures((round) => rateOf(round[way], taken), 0),
+    figures((round) => rateOf(round[way], taken) / rateOf(round.redis, "wholeMs"), 1),
+    figures((round) => rateOf(round[way], taken) / rateOf(round.valkey, "wholeMs"), 2),
+  ];
 };
 
-const stageText = ({ shards, members, moves, mapVersion }: Topology): string => {
-  const owners = shards.map(({ owner, epoch }) => {
-    const state = members.find(({ pod }) => pod === owner?.pod)?.state ?? "none";
-    return `${epoch}:${state}`;
-  });
-  const going = moves.map(({ id, from, to, stage }) => `${id}:${from}>${to} ${stage}`);
-  return `map ${mapVersion}; owners ${owners.join(" ")}; ${going.join(", ")}`;
-};
-
-const rateOf = ({ keys: moved }: Moved, ms: number): number => moved / ms;
-const rounds = Number(values.rounds);
-const names = serverNames();
-const valkeyServer = findValkey();
-const found = { redis: [] as Moved[], valkey: [] as Moved[], edis: [] as Moved[], load: [] as Moved[] };
-const writes: Written[] = [];
-
-const tell = (name: string, moved: Moved): void => {
-  const whole = Math.round((moved.keys / moved.wholeMs) * 1000);
-  const moving = Math.round((moved.keys / moved.movingMs) * 1000);
-  console.log(
-    `${name}: ${moved.keys} keys in ${(moved.wholeMs / 1000).toFixed(2)} s: ${whole} keys/s; from the first move to the last ${(moved.movingMs / 1000).toFixed(2)} s: ${moving} keys/s`,
+const tellAll = (rounds: readonly Round[]): void => {
+  const latencies = rounds.flatMap(({ written }, i) =>
+    phasesOf(written).map((phase) => phaseRow({ ...phase, name: `${phase.name}, round ${i + 1}` })),
+  );
+  report(
+    {
+      name: "reshard",
+      title: "Resharding",
+      text: `${data.keys.toLocaleString("en")} keys of ${data.bytes} bytes on three writers; a fourth takes a quarter of the slots. ${rounds.length} rounds in turn. Redis: \`redis-cli --cluster reshard\` with its
+defaults. Valkey: CLUSTER MIGRATESLOTS, its atomic slot migration, at all three sources at once. Neither writes to disk, and their fourth member runs and is known to all before it begins. Edis, as it comes
+(\`fsync: everysec\`; what moves is synced at its new owner before it is given over), local processes: \`writers\` goes from 3 to 4. *From the wish on* begins with the change of the file, and so holds the start of
+the fourth writer's process; both end when a client that watches knows the last slot at its new owner. Load: writes of 100 bytes to keys drawn at random, through the client library, from a process of its own, at
+a higher priority where the user may have that (root); latencies count from the instant at which a write was due, and *load's own* is from there to when it was handed to the client. The processes share the machine's cores.`,
+      tables: [
+        {
+          caption: "",
+          head: ["", "s", "k keys/s", "÷ redis", "÷ valkey"],
+          rows: [
+            row(rounds, "redis-cli --cluster reshard", ["redis", "wholeMs"]),
+            row(rounds, "valkey CLUSTER MIGRATESLOTS", ["valkey", "wholeMs"]),
+            row(rounds, "edis, from the wish on", ["edis", "wholeMs"]),
+            row(rounds, "edis, from the first move to the last", ["edis", "movingMs"]),
+            row(rounds, `edis under ${rateText} writes a second, from the wish on`, ["load", "wholeMs"]),
+            row(rounds, `edis under ${rateText} writes a second, from the first move to the last`, [
+              "load",
+              "movingMs",
+            ]),
+          ],
+        },
+        {
+          caption: "Edis under load, milliseconds:",
+          head: ["", "writes", "failed", "p50", "p99", "p99.9", "max", "load's own p99", "load's own max"],
+          rows: latencies,
+        },
+      ],
+    },
+    serverNames(),
   );
 };
 
-for (let round = 0; round < rounds; round++) {
-  if (only.includes("edis")) found.edis.push(await edis(0));
-  if (only.includes("edis")) tell("edis", found.edis.at(-1) ?? { keys: 0, wholeMs: 1, movingMs: 1 });
-  if (only.includes("load")) {
-    const { written, ...moved } = await edis(Number(values.rate));
-    found.load.push(moved);
-    tell(`edis under ${values.rate} writes/s`, moved);
-    if (written !== null) {
-      writes.push(written);
-      console.log(written);
-    }
-  }
-  if (only.includes("valkey") && valkeyServer !== null) {
-    found.valkey.push(await valkey(valkeyServer));
-    tell("valkey", found.valkey.at(-1) ?? { keys: 0, wholeMs: 1, movingMs: 1 });
-  }
-  if (only.includes("redis")) {
-    found.redis.push(await redis());
-    tell("redis", found.redis.at(-1) ?? { keys: 0, wholeMs: 1, movingMs: 1 });
-  }
-}
-void [names, medianText, report, rateOf];
+const rounds: Round[] =
+  values.add !== "" && existsSync(values.add)
+    ? (JSON.parse(readFileSync(values.add, "utf8")) as Round[])
+    : [];
+for (let round = 0; round < Number(values.rounds); round++) rounds.push(await takeRound());
+if (values.add !== "") writeFileSync(values.add, JSON.stringify(rounds));
+if (values.only === "") tellAll(rounds);

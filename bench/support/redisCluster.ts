@@ -13,7 +13,12 @@ export type RedisCluster = {
   readonly portOf: (slot: number) => number;
   readonly stop: () => Promise<void>;
 };
-export type ClusterMember = { readonly port: number; readonly id: string };
+export type ClusterMember = {
+  readonly port: number;
+  readonly id: string;
+  /** Of the slots that it was given at the start. */
+  readonly last: number;
+};
 
 export type RedisClusterOptions = {
   readonly program: string;
@@ -48,7 +53,7 @@ export const startRedisCluster = async ({
     await ask(port, ["CLUSTER", "SET-CONFIG-EPOCH", `${i + 1}`]);
     const range = ranges[i];
     if (range !== undefined) await ask(port, ["CLUSTER", "ADDSLOTSRANGE", `${range[0]}`, `${range[1]}`]);
-    members.push({ port, id: bulkOf(await ask(port, ["CLUSTER", "MYID"])) });
+    members.push({ port, id: bulkOf(await ask(port, ["CLUSTER", "MYID"])), last: range?.[1] ?? -1 });
   }
   const [first, ...others] = started;
   for (const { port } of others) {

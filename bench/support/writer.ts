@@ -37,9 +37,7 @@ export type WritePhase = {
 };
 
 export type ToWriter = { readonly kind: "phase"; readonly name: string } | { readonly kind: "end" };
-export type FromWriter =
-  | { readonly kind: "ready" }
-  | ({ readonly kind: "ended" } & Written);
+export type FromWriter = { readonly kind: "ready" } | ({ readonly kind: "ended" } & Written);
 
 const program = fileURLToPath(new URL("writerProcess.ts", import.meta.url));
 
