@@ -51,12 +51,23 @@ export const rebalanceStatus = (input: RebalanceInput): RebalanceStatus | null =
   };
 };
 
+export type Rebalancing = {
+  readonly rebalance: RebalanceStatus | null;
+  /** Slots are to move, though it is not decided yet which. */
+  readonly unlevelled: boolean;
+  readonly paused: boolean;
+};
+
 /** Condition Rebalancing. */
-export const rebalancingCondition = (rebalance: RebalanceStatus | null): Condition => {
+export const rebalancingCondition = ({ rebalance, unlevelled, paused }: Rebalancing): Condition => {
   const of = (status: Condition["status"], reason: string, message: string): Condition => ({
     ...{ type: "Rebalancing", status, reason, message },
   });
-  if (rebalance === null) return of("False", "Balanced", "Every slot is where it is to be");
+  if (rebalance === null) {
+    if (!unlevelled) return of("False", "Balanced", "Every slot is where it is to be");
+    const why = paused ? "stopped by spec.rebalance.paused" : "the owners have not told yet what each holds";
+    return of(paused ? "False" : "True", paused ? "Paused" : "Waiting", `Slots are to move; ${why}`);
+  }
   const { slotsDone, slotsInAll, moves, waitingFor: waits, etaSeconds, lastError, writers } = rebalance;
   const soFar = `${slotsDone} of ${counted(slotsInAll, "slot")} moved for ${counted(writers, "writer")}, ${mebibytes(rebalance.bytesDone)} of ${mebibytes(rebalance.bytesInAll)}`;
   const error = lastError === "" ? "" : `; last error: ${lastError}`;
@@ -67,6 +78,12 @@ export const rebalancingCondition = (rebalance: RebalanceStatus | null): Conditi
   const pairs = [...new Set(moves.map(({ from, to }) => `shard ${from} to ${to}`))];
   const eta = etaSeconds < 0 ? "" : `, about ${etaSeconds} s left`;
   return of("True", "Moving", `${soFar}; now ${several(pairs)}${eta}${error}`);
+};
+
+/** Its part in condition Progressing; null where nothing is to move. */
+export const movingOn = ({ status, reason, message }: Condition): Condition | null => {
+  if (status === "True") return { type: "Progressing", status, reason: "Rebalancing", message };
+  return reason === "Paused" ? { type: "Progressing", status, reason: "RebalancePaused", message } : null;
 };
 
 /** `37%` of the slots; empty where nothing moves. */

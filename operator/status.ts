@@ -3,6 +3,7 @@ import { countSlots, type Member, type Shard, type Topology } from "../core/topo
 import { counted, several } from "./plan/events.ts";
 import type { Pod, Refusal, Rollout, Session, Trouble, Workload } from "./plan/model.ts";
 import {
+  movingOn,
   movingText,
   rebalanceStatus,
   rebalancingCondition,
@@ -28,6 +29,7 @@ export type StatusInput = RebalanceInput & {
   readonly workload: Workload;
   readonly refusals: readonly Refusal[];
   readonly rollout: Rollout | null;
+  readonly unlevelled: boolean;
   readonly troubles: readonly Trouble[];
 };
 
@@ -42,13 +44,15 @@ export const statusOf = (input: StatusInput): ShardClusterStatus => {
     ({ owner, slots }) => slots.length > 0 && (owner === null || states.get(owner.pod) !== owner.incarnation),
   );
   const slotsServed = slotCount - unserved.reduce((sum, { slots }) => sum + countSlots(slots), 0);
-  const outcome = { ...input, serving, unserved, writersReady, readersReady, slotsServed };
   const rebalance = rebalanceStatus(input);
+  const { unlevelled } = input;
+  const rebalancing = rebalancingCondition({ rebalance, unlevelled, paused: cluster.spec.rebalance.paused });
+  const outcome = { ...input, serving, unserved, writersReady, readersReady, slotsServed, rebalancing };
   return {
     observedGeneration: cluster.generation,
     conditions: [
       ...[readyCondition(outcome), progressingCondition(outcome), degradedCondition(outcome)],
-      rebalancingCondition(rebalance),
+      rebalancing,
     ],
     ...{ rebalance, moving: movingText(rebalance) },
     writers: { wanted: workload.writers, ready: writersReady },
@@ -74,6 +78,7 @@ type Outcome = StatusInput & {
   readonly writersReady: number;
   readonly readersReady: number;
   readonly slotsServed: number;
+  readonly rebalancing: Condition;
 };
 
 /** Members in the rotation; those that are to go, or have nothing to serve, do not count. */
@@ -120,12 +125,14 @@ const progressingCondition = (outcome: Outcome): Condition => {
     const reason = serving.length === 0 ? "Starting" : "WaitingForPods";
     return of(reason, `Waiting for ${several(missing)} to serve`);
   }
-  return {
-    type: "Progressing",
-    status: "False",
-    reason: "Settled",
-    message: "Everything is as it is wanted",
-  };
+  return (
+    movingOn(outcome.rebalancing) ?? {
+      type: "Progressing",
+      status: "False",
+      reason: "Settled",
+      message: "Everything is as it is wanted",
+    }
+  );
 };
 
 const degradedCondition = (outcome: Outcome): Condition => {
@@ -221,7 +228,9 @@ export const differsInKind = (a: ShardClusterStatus, b: ShardClusterStatus): boo
 export const withoutFigures = (status: ShardClusterStatus): unknown => ({
   ...status,
   conditions: status.conditions.map((condition) =>
-    condition.type === "Rebalancing" ? { ...condition, message: "" } : condition,
+    condition.type === "Rebalancing" || condition.reason.startsWith("Rebalanc")
+      ? { ...condition, message: "" }
+      : condition,
   ),
   ...{ rebalance: withoutRebalanceFigures(status.rebalance), moving: "" },
   shards: status.shards.map((shard) => ({ ...shard, keys: 0, lagMs: shard.lagMs < 0 ? -1 : 0 })),

@@ -28,6 +28,7 @@ import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import { createSegmentStore } from "./store/segmentStore.ts";
 import type { Store } from "./store/store.ts";
+import { takeVolume, type Taken } from "./taking.ts";
 import { createTopologyKeeper, type TopologyKeeper } from "./topology.ts";
 import { createVolume, type Volume, type VolumeOptions } from "./volume.ts";
 
@@ -59,8 +60,8 @@ export type Rim = {
 /** Starts the process's parts and ties them together. Rejects where a port is taken or the volume cannot be used. */
 export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const { network, clock, logger, random, incarnation } = rim;
-  const { home, clusterId, token } = config;
-  const self = { pod: config.pod, incarnation };
+  const { home, clusterId, token, pod } = config;
+  const self = { pod, incarnation };
   const counters = createCounters();
   const usage = unlimited();
   let leaving = false;
@@ -113,10 +114,11 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     registered: () => session?.isConnected() ?? false,
   });
   // Nobody is told of this process before it knows what it holds.
+  const process = await takeVolume({ ...rim, folder: config.data, uid: config.podUid });
   await keepFound(volume, roles);
   const address = addressAt(config.advertiseHost, open);
   const session: InfoSession | undefined = openSession(config, rim, {
-    ...{ register: registerOf(config, address, clock.wallMs()), roles, report, topology },
+    ...{ register: registerOf(config, address, process), roles, report, topology },
   });
   logger.info({ ...address, home }, "shard process started");
 
@@ -126,6 +128,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       leaving = true;
       session.reportSoon();
       await endShard({ front, publisher, roles, moves, session, open, clock }, { ...config, handsOver });
+      process.release();
       logger.info({}, "shard process ended");
     },
   };
@@ -227,10 +230,13 @@ const openSession = (
   });
 
 const registerOf = (
-  { home, node, zone, podUid: uid }: Config,
+  { home, node, zone }: Config,
   address: Address,
-  startedAtMs: number,
-): Register => ({ kind: "register", home, address, node, zone, uid, startedAtMs });
+  { uid, startedAtMs, ended }: Taken,
+): Register => ({
+  ...{ kind: "register", home, address, node, zone },
+  ...{ uid, startedAtMs, ended: [...ended] },
+});
 
 const storesOf = ({ random, createStore }: Rim): (() => Store) =>
   createStore ??

@@ -1,6 +1,6 @@
 /**
  * Runs the tests (AVA, TAP) and closes with the line `N passed, N failed`. Arguments go to AVA: files, `--match`, ….
- * What fails is printed whole, what passes as one line.
+ * What passes is one line; what fails is printed whole, and once more at the end.
  */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -16,16 +16,23 @@ const ava = spawn(
 let passed = 0;
 let failed = 0;
 let skipped = 0;
+/** What failed, with the lines that say how. */
+const failures: string[] = [];
+let isFailure = false;
 for await (const line of createInterface({ input: ava.stdout })) {
   const result = /^(not )?ok \d+ - (.*)$/.exec(line);
   if (result === null) {
-    if (!/^(TAP version|1\.\.|# (tests|pass|fail|skip|todo)|\s*$)/.test(line)) console.log(line);
+    if (/^(TAP version|1\.\.|# (tests|pass|fail|skip|todo)|\s*$)/.test(line)) continue;
+    console.log(line);
+    if (isFailure) failures.push(line);
     continue;
   }
   const [, not, title = ""] = result;
   if (/ # (SKIP|TODO)/.test(title)) skipped++;
   else if (not === undefined) passed++;
   else failed++;
+  isFailure = not !== undefined;
+  if (isFailure) failures.push(`✘ ${title}`);
   console.log(`${not === undefined ? "✔" : "✘"} ${title}`);
 }
 const code = await new Promise<number>((resolve) => {
@@ -36,5 +43,6 @@ const code = await new Promise<number>((resolve) => {
 // A crash of the runner or of a test file is a failure even where no single test says so.
 if (code !== 0 && failed === 0) failed = 1;
 if (code === 0 && passed === 0) failed = 1;
+if (failures.length > 0) console.log(`\nwhat failed:\n${failures.join("\n")}`);
 console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -50,8 +50,12 @@ export const planGoals = (input: GoalsInput): GoalsPlan => {
   return { rebalance, events: [{ type: "Normal", reason: "RebalanceStarted", message }] };
 };
 
+/** A shard that is to have slots has none, or one that is to have none has some. */
+export const isUnlevelled = (shards: readonly Shard[], writers: number): boolean =>
+  shards.some((shard) => ownsSlots(shard) !== shard.id < writers);
+
 const needsLevelling = ({ shards, writers, loads, isKnown }: GoalsInput, map: SlotMap): boolean => {
-  if (shards.some((shard) => ownsSlots(shard) !== shard.id < writers)) return true;
+  if (isUnlevelled(shards, writers)) return true;
   if (!isKnown) return false;
   const { weights } = loads();
   const now = loadsOf(map, weights, writers);

@@ -143,6 +143,8 @@ export type Plan = {
   readonly workload: Workload;
   /** The same object where nothing changes. */
   readonly ownership: Ownership;
+  /** Slots are to move for the number of writers that is wished for, whether or not it is decided yet which. */
+  readonly unlevelled: boolean;
   /** Wishes that are not carried out, and why. */
   readonly refusals: readonly Refusal[];
   /** Pods to be deleted now, so that they come back made anew. */

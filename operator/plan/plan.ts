@@ -14,6 +14,7 @@ import type {
 } from "./model.ts";
 import { contextsOf } from "./ownerContexts.ts";
 import { planOwner } from "./owners.ts";
+import { isUnlevelled } from "./goals.ts";
 import { planReaders } from "./readers.ts";
 import { planReshard } from "./reshard.ts";
 import { planRollout, restartEvents } from "./rollout.ts";
@@ -64,6 +65,7 @@ export const plan = (observed: Observed): Plan => {
       ...{ rebalance: moved.rebalance, epochFloor: sized.epochFloor },
       processes: sameItems(processes, started.processes) ? started.processes : processes,
     }),
+    unlevelled: isUnlevelled(shards, sized.aim),
     refusals: sized.refusals,
     troubles: owned.flatMap(({ trouble }) => trouble ?? []),
     events: [

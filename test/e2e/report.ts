@@ -1,5 +1,5 @@
 let passed = 0;
-let failed = 0;
+const failures: string[] = [];
 
 export const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
@@ -11,15 +11,16 @@ export const test = async (title: string, body: () => Promise<string>): Promise<
     passed++;
     console.log(`✔ ${title}${found === "" ? "" : ` (${found})`} ${seconds(performance.now() - startMs)}`);
   } catch (error) {
-    failed++;
     const reason = error instanceof Error ? error.message : String(error);
+    failures.push(`✘ ${title}: ${reason}`);
     console.log(`✘ ${title}: ${reason} ${seconds(performance.now() - startMs)}`);
   }
 };
 
-/** Closes with `N passed, N failed`. */
+/** Says once more what failed, and closes with `N passed, N failed`. */
 export const close = (): void => {
   console.log(`took ${seconds(performance.now())}`);
-  console.log(`${passed} passed, ${failed} failed`);
-  process.exitCode = failed === 0 ? 0 : 1;
+  if (failures.length > 0) console.log(`\nwhat failed:\n${failures.join("\n")}`);
+  console.log(`${passed} passed, ${failures.length} failed`);
+  process.exitCode = failures.length === 0 ? 0 : 1;
 };

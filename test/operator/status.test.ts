@@ -142,6 +142,27 @@ test("a refused wish is Degraded with the reason; the cluster stays Ready", (t) 
   t.is(status.observedGeneration, 2);
 });
 
+test("a new writer without slots is nothing settled, before it is known which slots are to move; paused, it is", (t) => {
+  const spec = clusterOf(3, 2).spec;
+  const grown = (paused: boolean): Observed => {
+    const cluster = { ...clusterOf(2, 2), spec: { ...spec, rebalance: { paused, bytesPerSecondMax: "" } } };
+    let observed: Observed = { ...running(2, 2), cluster, leadingMs: 0 };
+    for (let round = 0; round < 4; round++) observed = carriedOut(observed, plan(observed), () => ["", ""]);
+    return { ...observed, leadingMs: 0 };
+  };
+  t.deepEqual(conditionsOf(statusWith(grown(false))), [
+    "Ready True AllServing: All 16384 slots are served by 3 writers; 2 readers serve",
+    "Progressing True Rebalancing: Slots are to move; the owners have not told yet what each holds",
+    "Degraded False AsWanted: Nothing is wrong",
+    "Rebalancing True Waiting: Slots are to move; the owners have not told yet what each holds",
+  ]);
+  t.deepEqual(conditionsOf(statusWith(grown(true))).slice(1), [
+    "Progressing False RebalancePaused: Slots are to move; stopped by spec.rebalance.paused",
+    "Degraded False AsWanted: Nothing is wrong",
+    "Rebalancing False Paused: Slots are to move; stopped by spec.rebalance.paused",
+  ]);
+});
+
 test("pods that are to go are waited for", (t) => {
   const whole = running(1, 3);
   const status = statusWith({ ...whole, cluster: clusterOf(1, 1) });

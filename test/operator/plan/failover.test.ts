@@ -1,5 +1,6 @@
 import test from "ava";
 import { epoch, shardId, version } from "../../../core/ids.ts";
+import type { Session } from "../../../operator/plan/model.ts";
 import { sessionOf } from "../../support/planWorld.ts";
 import {
   again,
@@ -43,6 +44,29 @@ test("an owner that is gone is fenced after a second, one that is known to have 
   t.deepEqual(stateOf(planned(shardWith(), { sessions: [...readers, restarted] })), fenced);
   const twin = sessionOf(writer, { incarnation: "second", version: 9, uid: "another" });
   t.deepEqual(stateOf(planned(shardWith(), { sessions: [...readers, twin], ...gone(10) })), kept);
+});
+
+test("a pod in place of one that was deleted by force takes over once it knows that the former has ended", (t) => {
+  const solo = shardWith({ inSync: [] });
+  const twin = (ended: readonly { uid: string; startedAtMs: number }[]): Session =>
+    again(9, { uid: "another", ended });
+  const stateWith = (session: Session) => stateOf(planned(solo, { sessions: [session], ...gone(30_000) }));
+  t.deepEqual(stateWith(twin([])), [3, writer, "first", "stable"]);
+  t.deepEqual(stateWith(twin([{ uid: `uid of ${writer}`, startedAtMs: 999 }])), [
+    3,
+    writer,
+    "first",
+    "stable",
+  ]);
+  t.deepEqual(
+    stateWith(
+      twin([
+        { uid: "between", startedAtMs: 1_500 },
+        { uid: `uid of ${writer}`, startedAtMs: 1_000 },
+      ]),
+    ),
+    [4, writer, "second", "stable"],
+  );
 });
 
 test("a new leader waits as long before it takes an owner for gone that it has never heard of", (t) => {
