@@ -106,10 +106,11 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       front.topologyChanged(before, after.topology);
     },
   });
-  const front = createFront({ roles, counters, parked, report, topology: topology.current });
+  const asked = countingAsked(roles, counters);
+  const front = createFront({ roles: asked, counters, parked, report, topology: topology.current });
 
   const open = await openAll(config, rim, {
-    ...{ front, publisher, moves, roles, parked, counters, usage, report, topology },
+    ...{ front, publisher, moves, roles: asked, parked, counters, usage, report, topology },
     registered: () => session?.isConnected() ?? false,
   });
   // Nobody is told of this process before it knows what it holds.
@@ -146,6 +147,19 @@ type Parts = {
   readonly registered: () => boolean;
 };
 type Open = Ports & { readonly resp: RespListener; readonly http: HttpServer };
+
+/** For those who carry out what clients ask for. */
+const countingAsked = (roles: Roles, counters: Counters): Roles => ({
+  ...roles,
+  answer: (waiter, refused) => {
+    counters.asked++;
+    roles.answer(waiter, refused);
+  },
+  execute: (batch) => {
+    counters.asked++;
+    roles.execute(batch);
+  },
+});
 
 /** Opens all ports. */
 const openAll = async (config: Config, rim: Rim, parts: Parts): Promise<Open> => {

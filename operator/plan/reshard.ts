@@ -1,7 +1,7 @@
 import type { Shard } from "../../core/topology.ts";
 import { bytesOfQuantity } from "../quantity.ts";
 import { planGoals } from "./goals.ts";
-import { loadsBySlot } from "./loads.ts";
+import { loadsBySlot, type Loads } from "./loads.ts";
 import type { Assignment, Observed, Ownership, PlannedEvent, Session } from "./model.ts";
 import { planMoves } from "./moves.ts";
 import { ownsSlots } from "./slots.ts";
@@ -27,7 +27,8 @@ export const planReshard = ({ observed, before, shards, aim }: ReshardInput): Re
   const { cluster, ledger, leadingMs } = observed;
   const { paused, bytesPerSecondMax } = cluster.spec.rebalance;
   const ownerOf = ownerFinder(observed.sessions);
-  const loads = loadsBySlot(shards, ledger.slotBytes, ownerOf);
+  let known: Loads | null = null;
+  const loads = (): Loads => (known ??= loadsBySlot(shards, ledger.slotBytes, ownerOf));
   const isKnown =
     leadingMs >= hearSizesMs ||
     shards.every((shard) => !ownsSlots(shard) || (ownerOf(shard)?.slotSizes ?? null) !== null);
