@@ -5,6 +5,7 @@ import type { Shell } from "./commands.ts";
 import { exitCodeOf, exitCodes } from "./exit.ts";
 import { writeFailure, type Output } from "./output.ts";
 import { durationMs, settingsOf, type Environment, type Options, type Settings } from "./settings.ts";
+import type { PlanFlags } from "./plan.ts";
 import { addUp } from "./upCommand.ts";
 
 /** Where a line of words is run: from the command line, or again and again from the prompt. */
@@ -105,6 +106,8 @@ Examples:
   edis topology                      who owns which slots, how far behind each reader is
   edis get greeting --consistency linearizable
                                      asks the owner, not a reader
+  edis plan -f cluster.yaml          what this file would change
+  edis verify                        whether all copies hold the same
   edis up -f cluster.yaml            a cluster of processes on this machine
 
 Exit codes:
@@ -219,10 +222,52 @@ const addCluster = ({ run }: Adder, program: Command): void => {
       run(async (shell) => (await import("./failover.ts")).failover(shell, shard, flags)),
     );
   program
+    .command("plan")
+    .description("what a change would do (slots, pods, time), without doing it")
+    .argument("[name]", "which cluster: name, or namespace/name")
+    .option("-f, --file <file>", "ShardClusters as they are to be; without it: as they are wished now")
+    .option("--writers <n>", "with so many writers instead", integerArgument)
+    .option("--readers <n>", "with so many readers instead", integerArgument)
+    .addHelpText("after", planHelp)
+    .action(async (name: string | undefined, flags: PlanFlags) =>
+      run(async (shell) => (await import("./plan.ts")).plan(shell, name, flags)),
+    );
+  program
+    .command("verify")
+    .description("whether every key is where the map says, once, and all copies hold the same")
+    .addHelpText("after", verifyHelp)
+    .action(async () => run(async (shell) => (await import("./verify.ts")).verify(shell)));
+  program
     .command("ping")
     .description("whether the owner of every shard answers; exit code 3 where one does not")
     .action(async () => run(async (shell) => (await commands()).ping(shell)));
 };
+
+const planHelp = `
+Asks the operator, which plans as it would if the change were made, and says which slots would move from which shard to which, how
+many keys and bytes that is, how long it may take, which pods would come, go, or be made anew, and what would be refused.
+
+Examples:
+  edis plan -f cluster.yaml          what saving or applying this file would do
+  edis plan demo --writers 5         what another number of writers would do
+  edis plan                          what is still to be done of what is wished now
+
+Info has to be asked: --info names the operator, not a shard.
+
+Exit codes:
+  0  shown, whether or not something would be refused
+  2  the file or an argument is wrong
+  3  info cannot be reached`;
+
+const verifyHelp = `
+Compares, slot by slot, what each owner and each of its copies hold (a digest of keys, values and expiry instants), and looks for
+keys in processes that are not to have them. Nothing is changed, and the cluster serves on: a slot that is written to while it is
+looked at is looked at again.
+
+Exit codes:
+  0  every key is where the map says, once, and all copies hold the same
+  1  something is wrong: it says what, and where
+  3  some of it could not be looked at, and nothing that was is wrong`;
 
 const failoverHelp = `
 A shard whose owner is gone gets another one by itself, wherever a copy is known to hold everything that was acknowledged.

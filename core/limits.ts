@@ -139,3 +139,13 @@ export const quarantineBytesMax = 128 * 1024 * 1024;
 export const flushedPerTurnMax = 1000;
 /** Keys that a store fetches the memory of before they are sought: a usual pipeline, within a core's first cache. */
 export const foreseenKeysMax = 64;
+/** Of one slot in the answer to a question for digests: keys, bytes, digest. */
+export const digestBytesPerSlot = 20;
+/** What a process goes through for a digest in one turn of the event loop: about half a millisecond of work. */
+export const digestBytesPerTurnMax = 128 * 1024;
+/** Questions for digests that one process has before more are refused; it answers one at a time. */
+export const digestsMax = 16;
+/** How long a process waits for the place that a digest is to be taken at. */
+export const digestWaitMsMax = 2_000;
+/** A ShardCluster as JSON, of which most is a pod template: some kilobytes. */
+export const planTextBytesMax = 256 * 1024;

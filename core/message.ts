@@ -24,6 +24,7 @@ import {
   shardShape,
   text,
 } from "./shape.ts";
+import { digestedMessage, digestMessage, planMessage, plannedMessage, unansweredMessage } from "./tools.ts";
 
 /**
  * The control messages: CBOR maps with a `kind`, one union per direction. (Requests, replies and records are arrays:
@@ -349,7 +350,15 @@ const sent = v.object({ kind: v.literal("sent"), version: versionField, newest: 
 export const helloSchema = v.variant("kind", [hello]);
 export const challengeSchema = v.variant("kind", [challenge, refused]);
 export const welcomeSchema = v.variant("kind", [welcome, refused]);
-export const fromClientSchema = v.variant("kind", [watch, ask]);
+export const fromClientSchema = v.variant("kind", [watch, ask, digestMessage, planMessage]);
+/** To who asked for a digest or a plan. */
+export const toToolSchema = v.variant("kind", [
+  digestedMessage,
+  plannedMessage,
+  unansweredMessage,
+  leaving,
+  failure,
+]);
 export const toClientSchema = v.variant("kind", [
   topologyMessage,
   changeMessage,
@@ -367,6 +376,7 @@ export const toReaderSchema = v.variant("kind", [goOn, copyFirst, copying, copie
 
 export type FromClient = v.InferOutput<typeof fromClientSchema>;
 export type ToClient = v.InferOutput<typeof toClientSchema>;
+export type ToTool = v.InferOutput<typeof toToolSchema>;
 export type FromShard = v.InferOutput<typeof fromShardSchema>;
 export type ToShard = v.InferOutput<typeof toShardSchema>;
 export type FromReader = v.InferOutput<typeof fromReaderSchema>;
@@ -379,6 +389,7 @@ export type History = v.InferOutput<typeof historyField>;
 type Message =
   | FromClient
   | ToClient
+  | ToTool
   | FromShard
   | ToShard
   | FromReader

@@ -1,4 +1,5 @@
 import {
+  slot,
   slotCount,
   type Epoch,
   type MapVersion,
@@ -205,3 +206,20 @@ export const indexTopology = (topology: Topology): TopologyIndex => {
 /** How many slots the ranges hold. */
 export const countSlots = (ranges: readonly SlotRange[]): number =>
   ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0);
+
+/** Slots, in order and each once, as the fewest ranges. */
+export const rangesOf = (slots: readonly number[]): SlotRange[] => {
+  const ranges: [from: number, to: number][] = [];
+  for (const s of slots) {
+    const last = ranges.at(-1);
+    if (last?.[1] === s - 1) last[1] = s;
+    else ranges.push([s, s]);
+  }
+  return ranges.map(([from, to]) => [slot(from), slot(to)]);
+};
+
+/** `0-5460,8000`. */
+export const rangesText = (ranges: readonly SlotRange[]): string =>
+  ranges.length === 0
+    ? "none"
+    : ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(",");

@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
+import { createForecaster } from "./forecaster.ts";
 import type { Info } from "./info/info.ts";
 import { ConflictError, type Platform } from "./platform.ts";
 import { createQueue, type Queue } from "./queue.ts";
@@ -22,8 +23,8 @@ const clustersAtOnceMax = 8;
 
 /** Reconciles every cluster, whenever it or one of its processes changes, until the signal is aborted. Then resolves. */
 export const startController = async (options: ControllerOptions): Promise<void> => {
-  const { platform, info, signal } = options;
-  const { decide, carryOut } = createReconciler(options);
+  const { platform, info, clock, signal } = options;
+  const { decide, carryOut, look } = createReconciler(options);
   const following = queueOf(options, {
     work: carryOut,
     ...{
@@ -42,12 +43,14 @@ export const startController = async (options: ControllerOptions): Promise<void>
     ...{ restMs: decideRestMs, firstMs: 20, what: "nothing could be decided; it is tried again" },
   });
   info.onChange(deciding.add);
+  info.onPlan(createForecaster({ platform, clock, look }));
   try {
     await platform.watch(deciding.add, signal);
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
     info.onChange(() => undefined);
+    info.onPlan(null);
     await Promise.all([deciding.stop(), following.stop()]);
   }
 };

@@ -1,3 +1,4 @@
+import type { Home } from "../core/topology.ts";
 import type { Observed, Ownership, PlannedEvent, PodId, Workload } from "./plan/model.ts";
 import type { ShardCluster, ShardClusterStatus } from "./shardCluster.ts";
 
@@ -16,6 +17,8 @@ export type Platform = {
   readonly apply: (cluster: ShardCluster, workload: Workload, ownership: Ownership) => Promise<void>;
   /** Deletes this one pod, so that another takes its place. Nothing happens where it is gone. */
   readonly restart: (cluster: ShardCluster, pod: PodId) => Promise<void>;
+  /** Whose pods would be made from something else if the cluster were as `wished`: a rolling change. */
+  readonly remade: (cluster: ShardCluster, wished: ShardCluster) => ReadonlySet<Home>;
   /** The cluster's shared secret; made at the first call. */
   readonly token: (cluster: ShardCluster) => Promise<Uint8Array>;
   /** A fresh read of the ShardTopology, never a cache. Rejects while the one of an earlier cluster of that name is there. */

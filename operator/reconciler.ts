@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { ShardId } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
+import type { Look } from "./forecaster.ts";
 import type { Info } from "./info/info.ts";
 import { createLedger, type LedgerKeeper } from "./ledger.ts";
 import { announcedOf } from "./info/publish.ts";
@@ -27,6 +28,8 @@ export type Reconciler = {
   readonly decide: (key: string) => Promise<number | null>;
   /** Carries out what was decided last. */
   readonly carryOut: (key: string) => Promise<number | null>;
+  /** What is known now; null where nothing has been decided yet. */
+  readonly look: (key: string) => Look | null;
 };
 
 /** Everything is looked at again this often, whether or not a change was heard of. */
@@ -48,6 +51,8 @@ type Memory = {
   refusals: string;
   status: ShardClusterStatus | null;
   statusMs: number;
+  /** Bytes per second of the moves that were seen last. */
+  bytesPerSecond: number | null;
   readonly ledger: LedgerKeeper;
   /** As it was last read or written; null where it is not known how a write ended. */
   copy: Copy | null;
@@ -55,7 +60,7 @@ type Memory = {
 type Copy = { readonly clusterUid: string; readonly readMs: number; readonly stored: StoredOwnership | null };
 const newMemory = (clock: Clock): Memory => ({
   ...{ told: new Set(), untold: [], decided: null, refusals: "", status: null, statusMs: -Infinity },
-  ...{ ledger: createLedger(clock), copy: null },
+  ...{ bytesPerSecond: null, ledger: createLedger(clock), copy: null },
 });
 
 export const createReconciler = (options: ReconcilerOptions): Reconciler => {
@@ -107,7 +112,15 @@ export const createReconciler = (options: ReconcilerOptions): Reconciler => {
     return topology === null ? lookAgainMs : resyncMs;
   };
 
-  return { decide, carryOut };
+  const look = (key: string): Look | null => {
+    const { decided = null, bytesPerSecond = null } = memories.get(key) ?? {};
+    if (decided === null) return null;
+    const { ownership } = decided.planned;
+    const sessions = info.sessions(key);
+    return { observed: { ...decided.observed, ownership, sessions }, measured: bytesPerSecond };
+  };
+
+  return { decide, carryOut, look };
 };
 
 type Decided = { readonly observed: Observed; readonly planned: Plan };
@@ -213,6 +226,8 @@ const writeStatus = async (
 ): Promise<void> => {
   const { platform, info, clock } = options;
   info.show(keyOf(cluster), status);
+  const moved = status.rebalance;
+  if (moved !== null && moved.bytesDone > 0) memory.bytesPerSecond = moved.bytesPerSecond;
   const before = memory.status;
   const isDue = clock.nowMs() - memory.statusMs >= figuresMs;
   if (before !== null && !differsInKind(before, status) && !isDue) return;

@@ -10,6 +10,7 @@ import type { Network } from "../net/network.ts";
 import type { Config } from "./config.ts";
 import { containerBytes } from "./container.ts";
 import { createCounters, type Counters } from "./counters.ts";
+import { createDigests } from "./digests.ts";
 import { endShard } from "./ending.ts";
 import { createFront, type Front } from "./front/front.ts";
 import { listenResp, type RespListener } from "./front/resp/server.ts";
@@ -95,8 +96,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   });
   const report = (): Report =>
     reportOf({ ...self, home, leaving }, roles, {
-      ...{ readers: publisher.readers(), moves: moves.reports() },
-      ...{ promised: roles.promised(), nowMs: clock.nowMs() },
+      ...{ readers: publisher.readers(), moves: moves.reports(), nowMs: clock.nowMs() },
     });
   const topology = createTopologyKeeper({
     ...{ clusterId, logger },
@@ -107,7 +107,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     },
   });
   const asked = countingAsked(roles, counters);
-  const front = createFront({ roles: asked, counters, parked, report, topology: topology.current });
+  const digests = createDigests({ clock, roles, topology: () => topology.current() });
+  const front = createFront({ roles: asked, counters, parked, report, digests, topology: topology.current });
 
   const open = await openAll(config, rim, {
     ...{ front, publisher, moves, roles: asked, parked, counters, usage, report, topology },

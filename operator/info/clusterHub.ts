@@ -1,7 +1,14 @@
 import type { Clock } from "../../core/clock.ts";
 import { EdisError } from "../../core/errors.ts";
 import type { ShardId, Term } from "../../core/ids.ts";
-import { decodeMessage, fromClientSchema, type Hello } from "../../core/message.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  fromClientSchema,
+  type Hello,
+  type ToTool,
+} from "../../core/message.ts";
+import type { Forecast, PlanAsked } from "../../core/tools.ts";
 import type { Shard } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
 import type { Ownership, ShardMemory } from "../plan/model.ts";
@@ -40,6 +47,8 @@ export type ClusterHubOptions = {
   readonly term: Term;
   readonly mayGrant: () => boolean;
   readonly clock: Clock;
+  /** What a change would do. */
+  readonly plan: (asked: PlanAsked) => Forecast;
   /** A session came, went, or does something else. */
   readonly changed: () => void;
 };
@@ -95,7 +104,7 @@ export const createClusterHub = (options: ClusterHubOptions): ClusterHub => {
         },
       };
     },
-    openClient: (connection) => openClient(connection, { clients, audience }),
+    openClient: (connection) => openClient(connection, { clients, audience, plan: options.plan }),
     clients: () => clients.size,
     close: (reason) => {
       news.stop();
@@ -105,31 +114,23 @@ export const createClusterHub = (options: ClusterHubOptions): ClusterHub => {
   };
 };
 
-const heardOfClient = (frame: Uint8Array, watch: () => void): void => {
-  const message = decodeMessage(fromClientSchema, frame);
-  switch (message.kind) {
-    case "watch":
-      watch();
-      return;
-    case "ask":
-      throw new EdisError("wrong-role", "Cannot report: this is an info instance; ask a shard");
-  }
-};
-
 const closeAll = (connections: Set<Connection>, reason: EdisError): void => {
   for (const connection of connections) connection.close(reason);
   connections.clear();
 };
 
-type Watchers = { readonly clients: Set<Connection>; readonly audience: ReturnType<typeof createAudience> };
+type Clients = {
+  readonly clients: Set<Connection>;
+  readonly audience: ReturnType<typeof createAudience>;
+  readonly plan: ClusterHubOptions["plan"];
+};
 
-const openClient = (connection: Connection, { clients, audience }: Watchers): Handlers => {
+const openClient = (connection: Connection, around: Clients): Handlers => {
+  const { clients, audience } = around;
   clients.add(connection);
   return {
     message: (frame) => {
-      heardOfClient(frame, () => {
-        audience.join(connection);
-      });
+      heardOfClient(connection, frame, around);
     },
     drained: () => {
       audience.drained(connection);
@@ -139,4 +140,29 @@ const openClient = (connection: Connection, { clients, audience }: Watchers): Ha
       audience.leave(connection);
     },
   };
+};
+
+const heardOfClient = (connection: Connection, frame: Uint8Array, { audience, plan }: Clients): void => {
+  const message = decodeMessage(fromClientSchema, frame);
+  switch (message.kind) {
+    case "watch":
+      audience.join(connection);
+      return;
+    case "plan":
+      connection.send(encodeMessage(planned(message, plan)));
+      return;
+    case "ask":
+    case "digest":
+      throw new EdisError("wrong-role", "Cannot report: this is an info instance; ask a shard");
+  }
+};
+
+const planned = (asked: PlanAsked, plan: Clients["plan"]): ToTool => {
+  const { id } = asked;
+  try {
+    return { kind: "planned", id, forecast: plan(asked) };
+  } catch (error) {
+    if (!(error instanceof EdisError)) throw error;
+    return { kind: "unanswered", id, code: error.code, message: error.message };
+  }
 };

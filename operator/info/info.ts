@@ -2,6 +2,7 @@ import { EdisError, messageOf } from "../../core/errors.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { ShardId, Term } from "../../core/ids.ts";
 import type { Logger } from "../../core/logger.ts";
+import type { Forecast, PlanAsked } from "../../core/tools.ts";
 import type { PodRef, Topology } from "../../core/topology.ts";
 import type { Network } from "../../net/network.ts";
 import type { Departed, Ownership, Session, ShardMemory } from "../plan/model.ts";
@@ -25,6 +26,8 @@ export type Info = {
   readonly follow: (leader: Leader | null) => void;
   /** Hears of each cluster (by key) whose sessions changed. One listener. */
   readonly onChange: (changed: (key: string) => void) => void;
+  /** Answers clients that ask what a change would do; null: nobody does. */
+  readonly onPlan: (answer: ((key: string, asked: PlanAsked) => Forecast) | null) => void;
   /** Admits the cluster's shards and clients from now on. Idempotent. */
   readonly open: (identity: Identity) => void;
   readonly remove: (key: string) => void;

@@ -3,6 +3,7 @@ import { EdisError } from "../../core/errors.ts";
 import { shardsMax, type Term } from "../../core/ids.ts";
 import { readersMax } from "../../core/limits.ts";
 import type { Hello } from "../../core/message.ts";
+import type { Forecast, PlanAsked } from "../../core/tools.ts";
 import { NotLeaderError, type Admission } from "../../net/listen.ts";
 import { ordinalOf, readerPod, writerPod, type ShardClusterStatus } from "../shardCluster.ts";
 import { createClusterHub, type ClusterHub, type Identity } from "./clusterHub.ts";
@@ -32,6 +33,7 @@ export const createRegistry = (clock: Clock): Registry => {
   let leading: Leading | null = null;
   let leader: Leader | null = null;
   let changed: (key: string) => void = () => undefined;
+  let planned: Parameters<Info["onPlan"]>[0] = null;
 
   const find = (hello: Hello): ClusterHub => {
     if (leading === null) throw new NotLeaderError(leader?.info ?? "");
@@ -56,8 +58,15 @@ export const createRegistry = (clock: Clock): Registry => {
     const tell = (): void => {
       changed(key);
     };
+    const plan = (asked: PlanAsked): Forecast => {
+      if (planned !== null) return planned(key, asked);
+      throw new EdisError(
+        "try-again",
+        "Cannot plan yet: this operator has just begun to lead, or is about to end",
+      );
+    };
     known.set(key, {
-      hub: createClusterHub({ identity, term, mayGrant, clock, changed: tell }),
+      hub: createClusterHub({ identity, term, mayGrant, clock, plan, changed: tell }),
       status: null,
     });
   };
@@ -77,6 +86,9 @@ export const createRegistry = (clock: Clock): Registry => {
     leadingMs: () => (leading === null ? 0 : clock.nowMs() - leading.sinceMs),
     onChange: (listener) => {
       changed = listener;
+    },
+    onPlan: (answer) => {
+      planned = answer;
     },
     open: (identity) => {
       if (leading !== null) open(identity, leading);

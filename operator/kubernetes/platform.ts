@@ -12,7 +12,7 @@ import { shardClusters } from "./crds.ts";
 import { createEvents } from "./events.ts";
 import { collection } from "./paths.ts";
 import { createEndedPods, deletePod, labelPods, plannedPod, type EndedPods } from "./pods.ts";
-import { ownedSelector, resourcesFor, type Surroundings } from "./resources.ts";
+import { ownedSelector, remadeRoles, resourcesFor, type Surroundings } from "./resources.ts";
 import {
   appliedFrom,
   seenCluster,
@@ -86,6 +86,7 @@ export const createKubernetesPlatform = (options: KubernetesOptions): Platform =
       await removeBudgets(api, watches, { cluster, ownership });
     },
     restart: (cluster, pod) => deletePod(api, cluster, pod),
+    remade: (cluster, wished) => remadeRoles(cluster, wished, surroundings),
     token,
     readOwnership: topologies.read,
     writeOwnership: topologies.write,

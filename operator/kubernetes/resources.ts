@@ -180,6 +180,21 @@ const templatesOf = (cluster: ShardCluster, surroundings: Surroundings): string 
   return createHash("sha256").update(JSON.stringify(templates)).digest("hex").slice(0, 16);
 };
 
+/** Whose pods are made from something else after a change of the cluster. */
+export const remadeRoles = (
+  before: ShardCluster,
+  after: ShardCluster,
+  surroundings: Surroundings,
+): ReadonlySet<Role> =>
+  new Set(
+    (["writer", "reader"] as const).filter((role) => {
+      const [had, has] = [before, after].map((cluster) =>
+        JSON.stringify(podTemplate({ cluster, role, surroundings, replicas: 0 })),
+      );
+      return had !== has;
+    }),
+  );
+
 const podTemplate = ({ cluster, role, surroundings }: Wanted): Fields => {
   const { template, storage } = cluster.spec;
   const spread = (topologyKey: string): Fields => ({

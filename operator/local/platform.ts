@@ -78,6 +78,7 @@ export const createLocalPlatform = async (options: LocalOptions): Promise<LocalP
     },
     // Nothing that a file can say changes what processes are started with.
     restart: () => Promise.resolve(),
+    remade: () => new Set(),
     token: state.token,
     readOwnership: state.readOwnership,
     writeOwnership: state.writeOwnership,

@@ -5,7 +5,8 @@ import type { Cancel, Clock } from "../../core/clock.ts";
 import { EdisError, messageOf } from "../../core/errors.ts";
 import { clusterFrom } from "../schema.ts";
 import type { ShardCluster } from "../shardCluster.ts";
-import { readClusterFile, type ClusterObject } from "./clusterFile.ts";
+import type { ClusterObject } from "../clusterObject.ts";
+import { readClusterFile } from "./clusterFile.ts";
 
 /** The ShardClusters of one file, which may be edited at any time. What is wrong with it is told; the old wish goes on. */
 export type Wishes = {

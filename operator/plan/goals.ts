@@ -1,6 +1,7 @@
 import type { ShardId } from "../../core/ids.ts";
 import { shardId, slotCount } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
+import { mebibytes } from "../../core/words.ts";
 import { balance, loadsOf } from "./balance.ts";
 import { counted } from "./events.ts";
 import type { Loads } from "./loads.ts";
@@ -109,9 +110,4 @@ export const amountOf = (due: readonly Due[], { keys, bytes }: Loads): { keys: n
   bytes: due.reduce((sum, { slot }) => sum + (bytes[slot] ?? 0), 0),
 });
 
-export const mebibytes = (bytes: number): string => {
-  const mebi = bytes / 2 ** 20;
-  return mebi >= 10_240
-    ? `${Math.round(mebi / 1024)} GiB`
-    : `${mebi < 10 ? mebi.toFixed(1) : Math.round(mebi)} MiB`;
-};
+export { mebibytes };

@@ -7,7 +7,7 @@ import { planMoves } from "./moves.ts";
 import { ownsSlots } from "./slots.ts";
 
 /** A new leader hears of owners one by one, and of the sizes of their slots some seconds later. */
-const hearSizesMs = 5_000;
+export const hearSizesMs = 5_000;
 
 export type ReshardInput = {
   readonly observed: Observed;

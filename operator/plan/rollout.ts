@@ -2,10 +2,7 @@ import type { Shard } from "../../core/topology.ts";
 import { writerPod } from "../shardCluster.ts";
 import { several } from "./events.ts";
 import type { Assignment, PlannedEvent, Pod, PodId, Rollout, Session } from "./model.ts";
-
-/** So many shards have a pod made anew at a time: a share of all, and never more than this. */
-const shardsAtOnceMax = 8;
-const shardsPerOneAtOnce = 8;
+import { shardsAtOnce } from "./restartOrder.ts";
 
 export type RolloutInput = {
   readonly name: string;
@@ -159,7 +156,7 @@ const chosenOf = (groups: readonly Group[], isNext: IsNext, { shards }: RolloutI
   const isProven = groups.some(({ pods }) =>
     pods.some(({ isReader, outdated, isUp: up }) => isReader === readers && !outdated && up),
   );
-  const atOnce = isProven ? Math.min(shardsAtOnceMax, Math.ceil(shards.length / shardsPerOneAtOnce)) : 1;
+  const atOnce = isProven ? shardsAtOnce(shards.length) : 1;
   const under = groups.filter((group) => group.pods.some(isUnderWay) || isHalfWay(group, isNext)).length;
   const free = groups.filter((group) => isFree(group, isNext));
   // What has begun is gone on with first.

@@ -36,17 +36,6 @@ export const slotSetOf = (many: readonly { readonly slots: readonly SlotRange[] 
   return set;
 };
 
-/** Slots, in order and each once, as the fewest ranges. */
-export const rangesOf = (slots: readonly number[]): readonly SlotRange[] => {
-  const ranges: [from: number, to: number][] = [];
-  for (const s of slots) {
-    const last = ranges.at(-1);
-    if (last?.[1] === s - 1) last[1] = s;
-    else ranges.push([s, s]);
-  }
-  return ranges.map(([from, to]) => [slot(from), slot(to)]);
-};
-
 /** What `shard` has in `map`. */
 export const rangesIn = (map: SlotMap, shard: number): readonly SlotRange[] => {
   const ranges: SlotRange[] = [];
@@ -59,8 +48,4 @@ export const rangesIn = (map: SlotMap, shard: number): readonly SlotRange[] => {
   return ranges;
 };
 
-/** `0-5460,8000`. */
-export const rangesText = (ranges: readonly SlotRange[]): string =>
-  ranges.length === 0
-    ? "none"
-    : ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(",");
+export { rangesOf, rangesText } from "../../core/topology.ts";

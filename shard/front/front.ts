@@ -11,6 +11,7 @@ import { encodeReplies } from "../../core/requestEncoder.ts";
 import { difference, type Topology, type TopologyIndex } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
 import { countResults, type Counters } from "../counters.ts";
+import type { Digests } from "../digests.ts";
 import type { Waiter } from "../role.ts";
 import type { Roles } from "../roles.ts";
 import type { Parked } from "../parked.ts";
@@ -34,10 +35,11 @@ export type FrontOptions = {
   readonly parked: Parked;
   readonly topology: () => TopologyIndex | undefined;
   readonly report: () => Report;
+  readonly digests: Digests;
 };
 
 export const createFront = (options: FrontOptions): Front => {
-  const { topology, report } = options;
+  const { topology, report, digests } = options;
   const connections = new Set<Connection>();
   const watching = new Set<Connection>();
   let isClosed = false;
@@ -55,6 +57,17 @@ export const createFront = (options: FrontOptions): Front => {
       case "ask":
         connection.send(encodeMessage({ kind: "report", report: report() }));
         return;
+      case "digest":
+        digests.ask({
+          asked: message,
+          isWanted: connection.isOpen,
+          answer: (told) => {
+            connection.send(encodeMessage(told));
+          },
+        });
+        return;
+      case "plan":
+        throw new EdisError("wrong-role", "Cannot plan: this is a shard; ask an info instance");
     }
   };
 

@@ -52,6 +52,7 @@ const startWorld = async (t: ExecutionContext, fail: (call: string) => void = ()
       state.workload = workload;
       return Promise.resolve();
     },
+    remade: () => new Set(),
     token: () => Promise.resolve(Buffer.from("token")),
     readOwnership: () => {
       state.reads++;

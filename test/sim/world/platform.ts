@@ -80,6 +80,7 @@ export const createSimPlatform = (
         const pod = world.pods.get(name);
         if (pod?.uid === uid) remakePod(world, pod);
       }),
+    remade: () => new Set(),
     token: () => Promise.resolve(token),
     readOwnership: store.read,
     writeOwnership: store.write,
