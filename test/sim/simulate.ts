@@ -1,9 +1,10 @@
+import type { Ownership } from "../../operator/plan/model.ts";
 import type { ShardCluster } from "../../operator/shardCluster.ts";
 import { clusterOf } from "../support/planWorld.ts";
 import { entriesOf } from "../support/shardLog.ts";
 import { checkHistory } from "./checker/check.ts";
 import { inWords, type History, type Violation } from "./checker/history.ts";
-import { planFaults, startFaults, type Fault, type FaultKind } from "./faults.ts";
+import { anyFault, planFaults, startFaults, type Fault, type FaultKind } from "./faults.ts";
 import { createClients, type Clients } from "./world/clients.ts";
 import { ownershipOf } from "./world/ownership.ts";
 import { seeded, type Seeded } from "./world/seeded.ts";
@@ -78,7 +79,7 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
     ...{
       okMin: 5,
       faults: faults.done.length === 0 ? ["none was possible"] : faults.done,
-      slotsMoved: false,
+      slotsMoved: world.isResized,
     },
   });
   violations.push(...result.violations, ...world.defects.map((what) => ({ kind: "defect", key: "", what })));
@@ -101,6 +102,8 @@ const keepsTail: ReadonlySet<FaultKind> = new Set([
   "apiSlow",
   "apiLosesAnswers",
   "killOperator",
+  "scaleWriters",
+  "pauseMoves",
 ]);
 
 const untilHolds = (world: World, ms: number, holds: () => boolean): boolean => {
@@ -142,7 +145,9 @@ const whyNotWell = (world: World): string | null => {
   const ownership = ownershipOf(world);
   if (ownership === null) return "there is no ownership";
   if (ownership.shards.length !== spec.writers) return `there are ${ownership.shards.length} shards`;
-  if (ownership.moves.length > 0) return "slots are moving";
+  if (ownership.moves.length > 0 || ownership.rebalance !== null) return movesText(ownership);
+  const bare = ownership.shards.find(({ slots }) => slots.length === 0);
+  if (bare !== undefined) return `shard ${bare.id} has no slots`;
   for (const { id, owner, phase, epoch } of ownership.shards) {
     if (phase.kind !== "stable") return `shard ${id} is ${phase.kind} in epoch ${epoch}`;
     const running = owner === null ? null : (world.pods.get(owner.pod)?.running ?? null);
@@ -160,6 +165,9 @@ const whyNotWell = (world: World): string | null => {
   }
   return null;
 };
+
+const movesText = ({ moves, rebalance }: Ownership): string =>
+  `slots are to move: ${moves.map(({ id, from, to, stage }) => `${id} from ${from} to ${to} ${stage}`).join(", ")}; ${rebalance?.problem ?? "no problem"}`;
 
 const incarnationOf = (world: World, pod: string): string => `${pod}#${world.pods.get(pod)?.starts ?? 0}`;
 
@@ -202,7 +210,7 @@ export const scenarioOf = (seed: number, only: Partial<Scenario> = {}): Scenario
     ...{ seed, cluster, operators: random.pick([1, 1, 2]), clients: random.pick([2, 3, 4]) },
     ...{ thinkMs: random.pick([30, 60, 150]), chaosMs },
     faults: withWipe(
-      planFaults(random, { count: 1 + random.below(5), fromMs: 50, toMs: chaosMs * 0.8, kinds: possible }),
+      planFaults(random, { count: 1 + random.below(5), fromMs: 50, toMs: chaosMs * 0.8, kinds: anyFault }),
       { cluster, random },
     ),
     ...only,
@@ -235,37 +243,6 @@ const clusterFor = (random: Seeded, writers: number, readers: number): ShardClus
     },
   };
 };
-
-/** What may happen to any cluster, without its data being lost. */
-const possible: readonly FaultKind[] = [
-  "kill",
-  "killOwner",
-  "killOwner",
-  "killAll",
-  "pause",
-  "pauseOwner",
-  "cut",
-  "cutOneWay",
-  "cutOff",
-  "cutGroups",
-  "islandOwner",
-  "islandOwner",
-  "slowNetwork",
-  "slowDisk",
-  "failSync",
-  "powerLoss",
-  "powerLossAll",
-  "apiAway",
-  "apiSlow",
-  "apiLosesAnswers",
-  "killOperator",
-  "cutOperatorFromApi",
-  "pauseOperator",
-  "evict",
-  "evictOwner",
-  "roll",
-  "scaleReaders",
-];
 
 export const describe = ({ seed, violations, events, ms, healedMs, faults }: Run): string =>
   [

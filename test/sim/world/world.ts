@@ -24,6 +24,8 @@ export type World = {
   readonly network: SimNetwork;
   readonly api: SimApi;
   cluster: ShardCluster;
+  /** There was another wish for writers: slots move. */
+  isResized: boolean;
   readonly pods: Map<string, SimPod>;
   readonly operators: Map<string, SimOperator>;
   /** Names of their processes. */
@@ -131,6 +133,7 @@ export const createWorld = (options: WorldOptions): World => {
 
   const world: World = {
     ...{ random, timeline, network, api, defects, trace, newProcess, cluster: options.cluster },
+    isResized: false,
     isCoarse: random.fork("coarse").chance(0.5),
     ...{ clients: [], pods: new Map(), operators: new Map(), watchers: new Set(), ended: new Set() },
     processOf: (name) => names.get(name) ?? null,
