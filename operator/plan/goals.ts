@@ -1,11 +1,10 @@
-import type { ShardId } from "../../core/ids.ts";
-import { shardId } from "../../core/ids.ts";
+import { shardId, slotCount, type ShardId } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
 import { balance, loadsOf } from "./balance.ts";
 import { counted } from "./events.ts";
-import type { Loads } from "./loads.ts";
+import { slotBaseBytes, type Loads } from "./loads.ts";
 import type { Goal, PlannedEvent, Rebalance } from "./model.ts";
-import { ownsSlots, rangesOf, slotMapOf, type SlotMap } from "./slots.ts";
+import { fillSlots, nobody, ownsSlots, rangesOf, slotMapOf, type SlotMap } from "./slots.ts";
 
 /** By itself, without another number of writers, levelling begins only where one shard has this much more than the mean… */
 const unevenShare = 0.3;
@@ -19,7 +18,10 @@ export type GoalsInput = {
   /** How many shards are to have slots. */
   readonly writers: number;
   readonly before: Rebalance | null;
-  readonly loads: Loads;
+  /** Costs something: asked only where it counts. */
+  readonly loads: () => Loads;
+  /** What the fullest shard holds. */
+  readonly bytesMost: () => number;
   readonly paused: boolean;
   /** Enough is known of what the slots hold to decide on it. */
   readonly isKnown: boolean;
@@ -33,25 +35,28 @@ export const planGoals = (input: GoalsInput): GoalsPlan => {
   const { shards, before, writers, paused, isKnown } = input;
   const map = slotMapOf(shards);
   if (before !== null && before.writers === writers) {
-    if (remaining(before, map).length > 0) return { rebalance: before, events: [] };
+    if (!isDone(before, map)) return { rebalance: before, events: [] };
     const message = `All ${counted(slotsIn(before), "slot")} are where they are to be: ${counted(before.done.keys, "key")}, ${mebibytes(before.done.bytes)} moved`;
     return { rebalance: null, events: [{ type: "Normal", reason: "RebalanceFinished", message }] };
   }
   if (before === null && (paused || !needsLevelling(input, map))) return { rebalance: null, events: [] };
   // Less is known now than will be in a moment; what goes on meanwhile goes on.
   if (!isKnown) return { rebalance: before, events: [] };
-  const goals = goalsOf(map, balance({ map, weights: input.loads.weights, writers }));
+  const goals = goalsOf(map, balance({ map, weights: input.loads().weights, writers }));
   if (goals.length === 0) return { rebalance: null, events: [] };
   const rebalance = { writers, sinceMs: input.wallMs, goals, done: { keys: 0, bytes: 0 }, problem: null };
-  const left = amountOf(remaining(rebalance, map), input.loads);
+  const left = amountOf(remaining(rebalance, map), input.loads());
   const turned = before === null ? "" : ` instead of to ${counted(before.writers, "writer")}`;
   const message = `Moves ${counted(slotsIn(rebalance), "slot")} (about ${counted(Math.round(left.keys), "key")}, ${mebibytes(left.bytes)}) so that ${counted(writers, "writer")} have as much each${turned}`;
   return { rebalance, events: [{ type: "Normal", reason: "RebalanceStarted", message }] };
 };
 
-const needsLevelling = ({ shards, writers, loads, isKnown }: GoalsInput, map: SlotMap): boolean => {
+const needsLevelling = (input: GoalsInput, map: SlotMap): boolean => {
+  const { shards, writers, isKnown, bytesMost } = input;
   if (shards.some((shard) => ownsSlots(shard) !== shard.id < writers)) return true;
-  if (!isKnown) return false;
+  // Of what has this little nothing is that much above the mean, whichever slots it lies in.
+  if (!isKnown || bytesMost() + slotCount * slotBaseBytes < unevenBytes) return false;
+  const loads = input.loads();
   const weights = loadsOf(map, loads.weights, writers);
   const mean = weights.reduce((sum, weight) => sum + weight, 0) / writers;
   const above = Math.max(...weights) - mean;
@@ -76,19 +81,25 @@ const goalsOf = (map: SlotMap, wished: SlotMap): readonly Goal[] => {
 export type Due = { readonly slot: number; readonly from: ShardId; readonly to: ShardId };
 
 /** Slots that are not yet where they are to be, in order. */
-export const remaining = ({ goals }: Rebalance, map: SlotMap): readonly Due[] =>
-  goals
-    .flatMap(({ to, slots }) =>
-      slots.flatMap(([first, last]) => {
-        const due: Due[] = [];
-        for (let s = first as number; s <= last; s++) {
-          const from = map[s] ?? -1;
-          if (from >= 0 && from !== to) due.push({ slot: s, from: shardId(from), to });
-        }
-        return due;
-      }),
-    )
-    .sort((a, b) => a.slot - b.slot);
+export const remaining = ({ goals }: Rebalance, map: SlotMap): readonly Due[] => {
+  const wished = new Int16Array(slotCount).fill(nobody);
+  for (const { to, slots } of goals) fillSlots(wished, slots, to);
+  const due: Due[] = [];
+  for (let s = 0; s < slotCount; s++) {
+    const [from, to] = [map[s] ?? nobody, wished[s] ?? nobody];
+    if (from !== nobody && to !== nobody && from !== to)
+      due.push({ slot: s, from: shardId(from), to: shardId(to) });
+  }
+  return due;
+};
+
+const isDone = ({ goals }: Rebalance, map: SlotMap): boolean =>
+  goals.every(({ to, slots }) =>
+    slots.every(([first, last]) => {
+      for (let s: number = first; s <= last; s++) if (map[s] !== to && map[s] !== nobody) return false;
+      return true;
+    }),
+  );
 
 /** How many slots it is about in all. */
 export const slotsIn = ({ goals }: Rebalance): number =>

@@ -32,7 +32,8 @@ export type MovesInput = {
   readonly lastMove: number;
   readonly mapVersion: MapVersion;
   readonly rebalance: Rebalance | null;
-  readonly loads: Loads;
+  /** Costs something: asked only where it counts. */
+  readonly loads: () => Loads;
   readonly ages: ReadonlyMap<number, MoveAge>;
   /** Of an owner that serves, in the epoch of its shard. */
   readonly ownerOf: (shard: Shard) => Session | undefined;
@@ -225,9 +226,10 @@ const hasRoom = (moves: readonly Move[], from: Shard, to: Shard): boolean => {
 const batchLength = (due: readonly Due[], { loads, bytesPerSecondMax }: MovesInput): number => {
   const rate = bytesPerSecondMax === 0 ? Infinity : bytesPerSecondMax;
   const max = Math.min(moveBytesMax, rate * moveSecondsMax);
+  const { bytes: sizes } = loads();
   let bytes = 0;
   const end = due.findIndex(({ slot }, i) => {
-    bytes += loads.bytes[slot] ?? 0;
+    bytes += sizes[slot] ?? 0;
     return i > 0 && bytes > max;
   });
   return end < 0 ? due.length : end;
