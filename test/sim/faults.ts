@@ -70,7 +70,11 @@ export const planFaults = (
   Array.from({ length: count }, () => ({
     kind: random.pick(kinds),
     atMs: random.between(fromMs, toMs),
-    forMs: random.pick([random.between(50, 500), random.between(500, 3_000), random.between(2_000, 6_000)]),
+    forMs: random.pick([
+      random.between(50, 500),
+      random.between(300, 1_500),
+      random.between(0.3, 1) * Math.max(2_500, toMs),
+    ]),
   }));
 
 export type Faults = {

@@ -204,10 +204,11 @@ export const scenarioOf = (seed: number, only: Partial<Scenario> = {}): Scenario
   const random = seeded(seed).fork("scenario");
   const writers = random.pick([1, 1, 2]);
   const readers = random.pick([0, 1, 2, 2, 3]) * writers;
-  const chaosMs = random.between(1_500, 6_000);
+  // Most are short: what goes wrong goes wrong in the first second or two, and a run costs what it lasts.
+  const chaosMs = random.chance(0.25) ? random.between(2_000, 6_000) : random.between(600, 2_000);
   const cluster = only.cluster ?? clusterFor(random, writers, readers);
   return {
-    ...{ seed, cluster, operators: random.pick([1, 1, 2]), clients: random.pick([2, 3, 4]) },
+    ...{ seed, cluster, operators: random.pick([1, 1, 2]), clients: random.pick([2, 3]) },
     ...{ thinkMs: random.pick([30, 60, 150]), chaosMs },
     faults: withWipe(
       planFaults(random, { count: 1 + random.below(5), fromMs: 50, toMs: chaosMs * 0.8, kinds: anyFault }),
@@ -239,7 +240,7 @@ const clusterFor = (random: Seeded, writers: number, readers: number): ShardClus
       ...spec,
       storage: { ephemeral: false, size: "1Gi", storageClassName: "", whenDeleted: "Retain" },
       durability: { fsync: "always", acks, minInSync },
-      failover: { ...spec.failover, leaseSeconds: 1 },
+      failover: { ...spec.failover, leaseSeconds: random.pick([0.5, 1]) },
     },
   };
 };
