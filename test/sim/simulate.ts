@@ -153,8 +153,7 @@ const whyNotWell = (world: World): string | null => {
     const running = owner === null ? null : (world.pods.get(owner.pod)?.running ?? null);
     if (running === null || owner === null)
       return `the owner of shard ${id}, ${owner?.pod ?? "nobody"}, does not run`;
-    if (owner.incarnation !== incarnationOf(world, owner.pod))
-      return `the owner of shard ${id} is an earlier process`;
+    if (owner.incarnation !== running.incarnation) return `the owner of shard ${id} is an earlier process`;
   }
   if (world.pods.size !== spec.writers + spec.readers) return `there are ${world.pods.size} pods`;
   if (ownership.assignments.length !== spec.readers)
@@ -168,8 +167,6 @@ const whyNotWell = (world: World): string | null => {
 
 const movesText = ({ moves, rebalance }: Ownership): string =>
   `slots are to move: ${moves.map(({ id, from, to, stage }) => `${id} from ${from} to ${to} ${stage}`).join(", ")}; ${rebalance?.problem ?? "no problem"}`;
-
-const incarnationOf = (world: World, pod: string): string => `${pod}#${world.pods.get(pod)?.starts ?? 0}`;
 
 const unready = (world: World, name: string): string | null => {
   const running = world.pods.get(name)?.running ?? null;

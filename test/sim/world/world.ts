@@ -68,12 +68,13 @@ export type SimPod = {
   deleting: boolean;
   /** It has ended with its machine: nobody has said so yet. Null where that is not so. */
   unsaidMs: number | null;
-  starts: number;
 };
 export type RunningShard = SimProcess & {
   shard: Shard | null;
   store: Store | null;
   readonly startedAtMs: number;
+  /** As no other process ever calls itself. */
+  readonly incarnation: string;
 };
 export type SimOperator = {
   readonly name: string;
@@ -194,7 +195,7 @@ const addPod = (world: World, name: string, home: "writer" | "reader"): void => 
   const uid = `uid-${name}-${world.timeline.events()}`;
   const pod: SimPod = {
     ...{ name, home, uid, volume: newVolume(), running: null, deadBeforeMs: 0 },
-    ...{ deleting: false, unsaidMs: null, starts: 0, isOutdated: false },
+    ...{ deleting: false, unsaidMs: null, isOutdated: false },
   };
   world.pods.set(name, pod);
   startLater(world, pod, world.random.between(5, 200));
@@ -312,9 +313,11 @@ const startPod = (world: World, pod: SimPod): void => {
   const { timeline, network, cluster, random } = world;
   const made = world.newProcess(pod.name);
   const { process, clock, logger } = made;
-  const running: RunningShard = { ...made, shard: null, store: null, startedAtMs: clock.wallMs() };
+  const incarnation = `${pod.name}#${process.id}`;
+  const running: RunningShard = {
+    ...{ ...made, shard: null, store: null, incarnation, startedAtMs: clock.wallMs() },
+  };
   pod.running = running;
-  pod.starts++;
   if (pod.unsaidMs !== null) sayDead(world, pod, pod.unsaidMs);
   pod.unsaidMs = null;
   const failed = (error: unknown): void => {
@@ -324,7 +327,6 @@ const startPod = (world: World, pod: SimPod): void => {
     world.changed();
     startLater(world, pod, random.between(100, 1_000));
   };
-  const incarnation = `${pod.name}#${pod.starts}`;
   timeline.at(timeline.nowMs(), process, () => {
     startShard(
       {
