@@ -87,8 +87,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   });
   const moves: Moves = createMoves({
     ...{ clusterId, self, home, token, network, clock, random, logger, counters, roles },
-    topology: () => topology.current(),
-    ...{ changed: reportSoon, served: parked.again },
+    ...{ topology: () => topology.current(), changed: reportSoon, served: parked.again },
   });
   const volume = volumeOf(config, rim, {
     ...{ createStore, events: roles.logEvents },

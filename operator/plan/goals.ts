@@ -1,10 +1,9 @@
-import type { ShardId } from "../../core/ids.ts";
-import { shardId, slotCount } from "../../core/ids.ts";
+import { shardId, slotCount, type ShardId } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
 import { mebibytes } from "../../core/words.ts";
 import { balance, loadsOf } from "./balance.ts";
 import { counted } from "./events.ts";
-import type { Loads } from "./loads.ts";
+import { slotBaseBytes, type Loads } from "./loads.ts";
 import type { Goal, PlannedEvent, Rebalance } from "./model.ts";
 import { fillSlots, nobody, ownsSlots, rangesOf, slotMapOf, type SlotMap } from "./slots.ts";
 
@@ -20,8 +19,10 @@ export type GoalsInput = {
   /** How many shards are to have slots. */
   readonly writers: number;
   readonly before: Rebalance | null;
-  /** Asked for only where something is to be decided by it. */
+  /** Costs something: asked only where it counts. */
   readonly loads: () => Loads;
+  /** What the fullest shard holds. */
+  readonly bytesMost: () => number;
   readonly paused: boolean;
   /** Enough is known of what the slots hold to decide on it. */
   readonly isKnown: boolean;
@@ -55,10 +56,12 @@ export const planGoals = (input: GoalsInput): GoalsPlan => {
 export const isUnlevelled = (shards: readonly Shard[], writers: number): boolean =>
   shards.some((shard) => ownsSlots(shard) !== shard.id < writers);
 
-const needsLevelling = ({ shards, writers, loads, isKnown }: GoalsInput, map: SlotMap): boolean => {
+const needsLevelling = (input: GoalsInput, map: SlotMap): boolean => {
+  const { shards, writers, isKnown, bytesMost } = input;
   if (isUnlevelled(shards, writers)) return true;
-  if (!isKnown) return false;
-  const { weights } = loads();
+  // Of what has this little nothing is that much above the mean, whichever slots it lies in.
+  if (!isKnown || bytesMost() + slotCount * slotBaseBytes < unevenBytes) return false;
+  const { weights } = input.loads();
   const now = loadsOf(map, weights, writers);
   const mean = now.reduce((sum, weight) => sum + weight, 0) / writers;
   const above = Math.max(...now) - mean;

@@ -43,7 +43,18 @@ export const loadsBySlot = (
   return { bytes, keys, weights };
 };
 
-/** Bytes that were told of a shard's slots, and how many slots nobody has told of. */
+/** What the fullest shard holds, as far as is known: quicker than the load of each slot. */
+export const bytesMostOf = (
+  shards: readonly Shard[],
+  told: Float64Array,
+  ownerOf: (shard: Shard) => Session | undefined,
+): number =>
+  shards.reduce(
+    (most, shard) => Math.max(most, toldOf(shard, told).known, ownerOf(shard)?.report.bytes ?? 0),
+    0,
+  );
+
+/** Bytes of those slots of the shard that somebody has told of, and how many the others are. */
 const toldOf = (
   { slots }: Shard,
   told: Float64Array,

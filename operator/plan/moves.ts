@@ -32,6 +32,7 @@ export type MovesInput = {
   readonly lastMove: number;
   readonly mapVersion: MapVersion;
   readonly rebalance: Rebalance | null;
+  /** Costs something: asked only where it counts. */
   readonly loads: () => Loads;
   readonly ages: ReadonlyMap<number, MoveAge>;
   /** Of an owner that serves, in the epoch of its shard. */

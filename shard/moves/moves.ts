@@ -1,4 +1,4 @@
-import { shardId, slotCount, type Version } from "../../core/ids.ts";
+import { shardId, slotCount, type MapVersion, type Version } from "../../core/ids.ts";
 import { movesPerShardMax } from "../../core/limits.ts";
 import type { ImportSlots, MoveReport } from "../../core/message.ts";
 import type { Clock } from "../../core/clock.ts";
@@ -13,6 +13,7 @@ import type { Role } from "../role.ts";
 import type { Roles } from "../roles.ts";
 import type { SlotSet } from "../route.ts";
 import type { Turn } from "../turn.ts";
+import { createTicker } from "../upkeep.ts";
 import { coming, leaving } from "./slots.ts";
 import { createSource, type Owned, type Source } from "./source.ts";
 import { dropKeys } from "./staged.ts";
@@ -56,6 +57,8 @@ type State = {
   readonly source: Source;
   owned: Owned | null;
   targets: readonly Target[];
+  /** The version of the map that the owner was told of when it last looked for strays. */
+  map: MapVersion | null;
   /** There may be keys of slots that are not the shard's. */
   areStrays: boolean;
   /** They are being deleted, step by step. */
@@ -77,21 +80,18 @@ export const createMoves = (options: MovesOptions): Moves => {
     },
   });
   const state: State = {
-    options,
-    source,
-    owned: null,
-    targets: [],
-    areStrays: false,
-    isDropping: false,
+    ...{ options, source, owned: null, targets: [], map: null, areStrays: false, isDropping: false },
     asked: 0,
   };
-  const cancel = options.clock.every(lookEveryMs, () => {
+  const ticker = createTicker(options.clock, lookEveryMs, () => {
     for (const target of state.targets) target.tick();
     if (state.areStrays && !state.isDropping) dropStrays(state);
+    return state.areStrays || state.targets.length > 0;
   });
   return {
     follow: () => {
       follow(state);
+      if (state.areStrays || state.targets.length > 0) ticker.start();
       options.served();
     },
     append: state.source.append,
@@ -106,7 +106,7 @@ export const createMoves = (options: MovesOptions): Moves => {
       );
     },
     stop: () => {
-      cancel();
+      ticker.stop();
       state.source.stop();
       for (const target of state.targets) target.stop();
     },
@@ -127,13 +127,17 @@ const follow = (state: State): void => {
   source.follow(owned, moves);
   const wanted = owned === null || index === undefined ? [] : coming(index.topology, shard, owned.epoch);
   const kept = isSame ? state.targets.filter((target) => wanted.some(({ id }) => id === target.id)) : [];
-  for (const target of state.targets) if (!kept.includes(target)) target.stop();
+  const ended = state.targets.filter((target) => !kept.includes(target));
+  for (const target of ended) target.stop();
   state.targets = wanted.flatMap((move) => {
     const target = kept.find(({ id }) => id === move.id);
     target?.follow(move);
     return target ?? started(state, move);
   });
-  state.areStrays = owned !== null;
+  // Strays come of a start, of another map, and of moves to here that ended; nobody writes to slots that are not the shard's.
+  const map = owned?.held.holding.wantedMap ?? null;
+  if (!isSame || map !== state.map || ended.length > 0) state.areStrays = owned !== null;
+  state.map = map;
 };
 
 const started = ({ options, owned }: State, move: Move): readonly Target[] => {

@@ -15,6 +15,7 @@ import type { Connection, Handlers } from "../../net/connection.ts";
 import type { Held } from "../held.ts";
 import type { Batch } from "../log/log.ts";
 import { slotSetOf, type SlotSet } from "../route.ts";
+import { createTicker } from "../upkeep.ts";
 import { isOver, nextEntries, recordsOf, walkOf, type Walk } from "./outgoing.ts";
 import { createPace, type Pace } from "./pace.ts";
 import { keysIn } from "./slots.ts";
@@ -92,11 +93,15 @@ export const createSource = (options: SourceOptions): Source => {
     ...{ options, pace: createPace(clock, bytesPerSecondMax), owned: null, leaving: [] },
     ...{ peers: new Set(), isWoken: false, asked: 0, busyAtMs: -Infinity, cancelWait: null },
   };
-  const cancel = clock.every(sayEveryMs, () => {
+  const ticker = createTicker(clock, sayEveryMs, () => {
     for (const peer of state.peers) if (peer.under?.isLive === true) sayLive(peer, peer.under);
+    return state.peers.size > 0;
   });
   return {
-    opened: (connection, asked) => open(state, { connection, asked, under: null }),
+    opened: (connection, asked) => {
+      ticker.start();
+      return open(state, { connection, asked, under: null });
+    },
     follow: (owned, moves) => {
       follow(state, owned, moves);
     },
@@ -106,7 +111,7 @@ export const createSource = (options: SourceOptions): Source => {
     },
     reports: () => state.leaving.map((leaving) => reportOf(state, leaving)),
     stop: () => {
-      cancel();
+      ticker.stop();
       follow(state, null, []);
     },
   };

@@ -228,6 +228,11 @@ test("an empty volume never goes on by itself, but in a cluster that keeps nothi
   for (const shard of [shardWith({ inSync: [] }), shardWith({ inSync: [reader0] })]) {
     t.deepEqual(troublesOf(planned(shard, { cluster: lasting, sessions: [empty, ...blank] })).length, 1);
   }
+  // A shard that is to get its first slots has nothing to lose.
+  for (const inSync of [[], [reader0]]) {
+    const bare = planned(shardWith({ inSync, slots: [] }), { cluster: lasting, sessions: [empty] });
+    t.deepEqual([stateOf(bare), reasonsOf(bare)], [[4, writer, "second", "stable"], ["OwnerNamed"]]);
+  }
   const shard = shardWith({ inSync: [] });
   const lost = planned(shard, { sessions: [empty, ...blank] });
   t.deepEqual([stateOf(lost), reasonsOf(lost)], [[4, writer, "second", "stable"], ["DataLost"]]);
