@@ -1,71 +1,135 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { connect, type Client } from "../client/index.ts";
-import { systemClock } from "../core/clock.ts";
-import { clusterYaml, startLocalWorld } from "../test/support/localCluster.ts";
-import { until } from "../test/support/net.ts";
-import { keyText } from "./support/fill.ts";
+import { report } from "./support/report.ts";
+import { reshardEdis, reshardRedis, reshardValkey, type Moved } from "./support/reshards.ts";
+import { serverNames } from "./support/servers.ts";
+import { medianText } from "./support/spread.ts";
+import { findValkey } from "./support/valkey.ts";
+import type { WritePhase, Written } from "./support/writer.ts";
 
 /**
- * How long 3 → 4 writers takes with local processes and their operator, from the first move to the last, and from the wish on.
- * Usage: node bench/reshard.ts [--keys 1000000] [--bytes 100]
+ * How fast a quarter of all keys gets from three writers to a fourth, and what writes feel meanwhile. Redis moves them by
+ * `redis-cli --cluster reshard`, Valkey by CLUSTER MIGRATESLOTS, Edis because another number of writers is wished for.
+ * Usage: node bench/reshard.ts [--keys 1000000] [--bytes 100] [--rounds 3] [--rate 10000] [--only redis,valkey,edis,load] [--steps] [--add FILE]
+ * `--add` keeps the rounds in a file and goes on from those that it holds; with `--only` nothing is written to docs/benchmarks.md.
  */
 const { values } = parseArgs({
-  options: { keys: { type: "string", default: "1000000" }, bytes: { type: "string", default: "100" } },
+  options: {
+    keys: { type: "string", default: "1000000" },
+    bytes: { type: "string", default: "100" },
+    rounds: { type: "string", default: "3" },
+    rate: { type: "string", default: "10000" },
+    only: { type: "string", default: "" },
+    add: { type: "string", default: "" },
+    steps: { type: "boolean", default: false },
+  },
 });
-const keys = Number(values.keys);
-const value = "x".repeat(Number(values.bytes));
-const perBatch = 2_000;
-const batchesUnderWayMax = 8;
+const data = { keys: Number(values.keys), bytes: Number(values.bytes) };
+const rateText = Number(values.rate).toLocaleString("en");
 
-const fill = async (client: Client): Promise<void> => {
-  let next = 0;
-  const one = async (): Promise<void> => {
-    while (next < keys) {
-      const from = next;
-      next += perBatch;
-      const pairs = Array.from(
-        { length: Math.min(perBatch, keys - from) },
-        (_, i) => [keyText(from + i), value] as const,
-      );
-      await Promise.all(pairs.map(([key, text]) => client.set(key, text)));
-    }
-  };
-  await Promise.all(Array.from({ length: batchesUnderWayMax }, one));
+type Round = {
+  readonly redis: Moved | null;
+  readonly valkey: Moved | null;
+  readonly edis: Moved | null;
+  readonly load: Moved | null;
+  readonly written: Written | null;
 };
 
-const world = await startLocalWorld(clusterYaml(3, 0));
-try {
-  await world.ready(0, 60_000);
-  const client = await connect({ info: world.running.infoUrl, timeoutMs: 60_000 });
-  await fill(client);
-  client.close();
-  const shards = (): readonly { readonly slots: number; readonly keys: number }[] => world.cluster().shards;
-  const sum = (): number => shards().reduce((all, shard) => all + shard.keys, 0);
-  await until("all keys are counted", () => sum() === keys, 30_000);
-  // The sizes of slots are told every two seconds.
-  await systemClock.sleep(3_000);
-  const wishedMs = systemClock.nowMs();
-  world.write(clusterYaml(4, 0));
-  await until("slots begin to move", () => world.cluster().moves.length > 0, 60_000);
-  const beganMs = systemClock.nowMs();
-  await until(
-    "each writer has as many slots",
-    () => shards().length === 4 && shards().every(({ slots }) => slots >= 4_000),
-    120_000,
+const isWanted = (name: string): boolean => values.only === "" || values.only.split(",").includes(name);
+
+const tell = (name: string, moved: Moved): Moved => {
+  const { keys, wholeMs, movingMs } = moved;
+  const text = (ms: number): string =>
+    `${(ms / 1000).toFixed(2)} s: ${Math.round((keys / ms) * 1000).toLocaleString("en")} keys/s`;
+  console.log(`${name}: ${keys} keys in ${text(wholeMs)}; from the first move to the last ${text(movingMs)}`);
+  return moved;
+};
+
+const told = (text: string): void => {
+  if (values.steps) console.log(text);
+};
+
+const takeRound = async (): Promise<Round> => {
+  const edis = isWanted("edis") ? tell("edis", await reshardEdis({ ...data, rate: 0, told })) : null;
+  const load = isWanted("load") ? await reshardEdis({ ...data, rate: Number(values.rate), told }) : null;
+  if (load !== null) tell(`edis under ${rateText} writes a second`, load);
+  const written = load?.written ?? null;
+  for (const phase of phasesOf(written)) console.log(phaseRow(phase).join("  "));
+  if (written !== null && written.errors.length > 0) console.log(written.errors);
+  const server = isWanted("valkey") ? findValkey() : null;
+  const valkey = server === null ? null : tell("valkey", await reshardValkey(server, data));
+  const redis = isWanted("redis") ? tell("redis", await reshardRedis(data)) : null;
+  return { redis, valkey, edis, load, written };
+};
+
+/** Without that in which the load began. */
+const phasesOf = (written: Written | null): readonly WritePhase[] => written?.phases.slice(1) ?? [];
+
+const phaseRow = ({ name, writes, failed, ...ms }: WritePhase): readonly string[] => [
+  ...[name, `${writes}`, `${failed}`],
+  ...[ms.p50, ms.p99, ms.p999, ms.max, ms.ownP99, ms.ownMax].map((n) => n.toFixed(n < 10 ? 1 : 0)),
+];
+
+type Way = "redis" | "valkey" | "edis" | "load";
+type Taken = "wholeMs" | "movingMs";
+
+const row = (rounds: readonly Round[], name: string, [way, taken]: readonly [Way, Taken]): string[] => {
+  const rateOf = (moved: Moved | null, of: Taken): number => (moved === null ? NaN : moved.keys / moved[of]);
+  const figures = (of: (round: Round) => number, digits: number): string =>
+    medianText(rounds.map(of).filter(Number.isFinite), digits);
+  return [
+    name,
+    figures((round) => (round[way]?.[taken] ?? NaN) / 1000, 2),
+    figures((round) => rateOf(round[way], taken), 0),
+    figures((round) => rateOf(round[way], taken) / rateOf(round.redis, "wholeMs"), 1),
+    figures((round) => rateOf(round[way], taken) / rateOf(round.valkey, "wholeMs"), 2),
+  ];
+};
+
+const tellAll = (rounds: readonly Round[]): void => {
+  const latencies = rounds.flatMap(({ written }, i) =>
+    phasesOf(written).map((phase) => phaseRow({ ...phase, name: `${phase.name}, round ${i + 1}` })),
   );
-  await until("nothing moves any more", () => world.cluster().moves.length === 0, 120_000);
-  const endMs = systemClock.nowMs();
-  const moved = Number(
-    /: ([0-9]+) keys/.exec(
-      world.events.find(({ reason }) => reason === "RebalanceFinished")?.message ?? "",
-    )?.[1] ?? 0,
+  report(
+    {
+      name: "reshard",
+      title: "Resharding",
+      text: `${data.keys.toLocaleString("en")} keys of ${data.bytes} bytes on three writers; a fourth takes a quarter of the slots. ${rounds.length} rounds in turn. Redis: \`redis-cli --cluster reshard\` with its
+defaults. Valkey: CLUSTER MIGRATESLOTS, its atomic slot migration, at all three sources at once. Neither writes to disk, and their fourth member runs and is known to all before it begins. Edis, as it comes
+(\`fsync: everysec\`; what moves is synced at its new owner before it is given over), local processes: \`writers\` goes from 3 to 4. *From the wish on* begins with the change of the file, and so holds the start of
+the fourth writer's process; both end when a client that watches knows the last slot at its new owner. Load: writes of 100 bytes to keys drawn at random, through the client library, from a process of its own, at
+a higher priority where the user may have that (root); latencies count from the instant at which a write was due, and *load's own* is from there to when it was handed to the client. The processes share the machine's cores.`,
+      tables: [
+        {
+          caption: "",
+          head: ["", "s", "k keys/s", "÷ redis", "÷ valkey"],
+          rows: [
+            row(rounds, "redis-cli --cluster reshard", ["redis", "wholeMs"]),
+            row(rounds, "valkey CLUSTER MIGRATESLOTS", ["valkey", "wholeMs"]),
+            row(rounds, "edis, from the wish on", ["edis", "wholeMs"]),
+            row(rounds, "edis, from the first move to the last", ["edis", "movingMs"]),
+            row(rounds, `edis under ${rateText} writes a second, from the wish on`, ["load", "wholeMs"]),
+            row(rounds, `edis under ${rateText} writes a second, from the first move to the last`, [
+              "load",
+              "movingMs",
+            ]),
+          ],
+        },
+        {
+          caption: "Edis under load, milliseconds:",
+          head: ["", "writes", "failed", "p50", "p99", "p99.9", "max", "load's own p99", "load's own max"],
+          rows: latencies,
+        },
+      ],
+    },
+    serverNames(),
   );
-  const seconds = (endMs - beganMs) / 1000;
-  process.stdout.write(
-    `${moved} keys of ${value.length} bytes moved in ${seconds.toFixed(2)} s, ${Math.round(moved / seconds)} keys/s; ${((endMs - wishedMs) / 1000).toFixed(2)} s from the wish on; slots ${shards()
-      .map(({ slots }) => slots)
-      .join(" ")}\n`,
-  );
-} finally {
-  await world.stop();
-}
+};
+
+const rounds: Round[] =
+  values.add !== "" && existsSync(values.add)
+    ? (JSON.parse(readFileSync(values.add, "utf8")) as Round[])
+    : [];
+for (let round = 0; round < Number(values.rounds); round++) rounds.push(await takeRound());
+if (values.add !== "") writeFileSync(values.add, JSON.stringify(rounds));
+if (values.only === "") tellAll(rounds);

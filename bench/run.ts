@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 
 /**
- * Runs every bench, or those that are named, one after the other, each in a process of its own. Figures, no verdicts: the first six
+ * Runs every bench, or those that are named, one after the other, each in a process of its own. Figures, no verdicts: the first seven
  * are written to docs/benchmarks.md, the others printed. Usage: node bench/run.ts [name …]
  */
 const all = [
@@ -11,6 +11,7 @@ const all = [
   "start",
   "copy",
   "readers",
+  "reshard",
   "lag",
   "cluster",
   "client",

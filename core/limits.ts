@@ -47,6 +47,8 @@ export const readersPerShardMax = 64;
 /** Members of an in-sync set: the readers of a shard, and its home writer while a reader owns it. */
 export const inSyncMax = readersPerShardMax + 1;
 /** Moves of slots that one shard takes part in at a time. */
+/** Former processes of one volume that the present one tells of: some short-lived starts after the one that owned. */
+export const endedProcessesMax = 16;
 export const movesPerShardMax = 16;
 /** Reads that wait at one reader for a version it does not hold yet. */
 export const waitingReadsMax = 4096;

@@ -3,6 +3,7 @@ import { decode, encode, type Budget } from "./cbor.ts";
 import { EdisError } from "./errors.ts";
 import { epoch, mapVersion, revision, shardId, shardsMax, term, version } from "./ids.ts";
 import {
+  endedProcessesMax,
   helloBytesMax,
   messageDepthMax,
   messageItemsMax,
@@ -223,6 +224,15 @@ const failure = v.object({ kind: v.literal("failure"), code: text, message: text
 
 // --- Shard -> info ---------------------------------------------------------------------------------------------------
 
+/** One process of a shard. */
+const processId = v.object({
+  /** What its pod is called by the platform, other than any that bears its name before or after; empty where not known. */
+  uid: v.optional(text, ""),
+  /** When it started, by the wall clock of its machine; 0 where not known. */
+  startedAtMs: v.optional(ms, 0),
+});
+export type ProcessId = v.InferOutput<typeof processId>;
+
 /** After the hello: where it is found. */
 const register = v.object({
   kind: v.literal("register"),
@@ -230,10 +240,9 @@ const register = v.object({
   address,
   node: text,
   zone: text,
-  /** What its pod is called by the platform, other than any that bears its name before or after; empty where not known. */
-  uid: v.optional(text, ""),
-  /** When the process started, by the wall clock of its machine. */
-  startedAtMs: v.optional(ms, 0),
+  ...processId.entries,
+  /** Those that had its volume before and have ended, as far as it can tell; the latest first. */
+  ended: v.optional(v.pipe(v.array(processId), v.maxLength(endedProcessesMax)), []),
 });
 /** From an owner, now and then: how many bytes each of its slots has, in the order of the slots, as 32-bit floats (little-endian). */
 const slotSizes = v.object({

@@ -1,9 +1,8 @@
 import type { Clock } from "../core/clock.ts";
 import { slotCount } from "../core/ids.ts";
 import type { MoveReport, SlotSizes } from "../core/message.ts";
-import type { Move, Shard } from "../core/topology.ts";
+import { countSlots, type Move, type Shard } from "../core/topology.ts";
 import type { Ledger, MoveAge, Ownership, Session } from "./plan/model.ts";
-import { slotsIn } from "./plan/slots.ts";
 
 /** What the operator remembers of one cluster while it leads: how large each slot is, and how long each move has stood. */
 export type LedgerKeeper = {
@@ -40,11 +39,12 @@ const takeSizes = (
   shard: Shard,
   { epoch, mapVersion, sizes }: SlotSizes,
 ): boolean => {
-  const slots = slotsIn(shard.slots);
-  if (epoch !== shard.epoch || mapVersion < shard.mapVersion || sizes.length !== slots.length * 4)
-    return false;
+  if (epoch !== shard.epoch || mapVersion < shard.mapVersion) return false;
+  if (sizes.length !== countSlots(shard.slots) * 4) return false;
   const view = new DataView(sizes.buffer, sizes.byteOffset, sizes.byteLength);
-  for (const [i, s] of slots.entries()) slotBytes[s] = view.getFloat32(i * 4, true);
+  let at = 0;
+  for (const [from, to] of shard.slots)
+    for (let s: number = from; s <= to; s++, at += 4) slotBytes[s] = view.getFloat32(at, true);
   return true;
 };
 

@@ -6,7 +6,7 @@ import { amountOf, mebibytes, remaining, slotsIn } from "./plan/goals.ts";
 import { loadsBySlot } from "./plan/loads.ts";
 import type { Observed, Ownership } from "./plan/model.ts";
 import { lacking, ownerFinder } from "./plan/reshard.ts";
-import { slotMapOf, slotsIn as slotsOf } from "./plan/slots.ts";
+import { slotMapOf, slotSetOf } from "./plan/slots.ts";
 import type { Condition, RebalanceStatus } from "./shardCluster.ts";
 
 /** What people are told of slots on their way. Pure. */
@@ -23,12 +23,9 @@ export const rebalanceStatus = (input: RebalanceInput): RebalanceStatus | null =
   const loads = loadsBySlot(shards, ledger.slotBytes, ownerFinder(input.sessions));
   const said = reportsOf(input);
   const pairs = moves.map((move) => ({ move, ...movedOf(move, said) }));
-  const taken = new Set(moves.flatMap(({ slots }) => slotsOf(slots)));
-  const due = remaining(rebalance, slotMapOf(shards));
-  const left = amountOf(
-    due.filter(({ slot }) => !taken.has(slot)),
-    loads,
-  );
+  const map = slotMapOf(shards);
+  const due = remaining(rebalance, map);
+  const left = amountOf(remaining(rebalance, map, slotSetOf(moves)), loads);
   const sum = (of: (pair: (typeof pairs)[number]) => number): number =>
     pairs.reduce((all, pair) => all + of(pair), 0);
   const bytesDone = rebalance.done.bytes + sum(({ bytes }) => bytes);

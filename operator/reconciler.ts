@@ -8,7 +8,7 @@ import { createLedger, type LedgerKeeper } from "./ledger.ts";
 import { announcedOf } from "./info/publish.ts";
 import type { Observed, Ownership, Plan, PlannedEvent, Refusal } from "./plan/model.ts";
 import { plan } from "./plan/plan.ts";
-import type { Platform } from "./platform.ts";
+import type { Platform, Seen, StoredOwnership } from "./platform.ts";
 import { keyOf, type ShardCluster, type ShardClusterStatus } from "./shardCluster.ts";
 import { differsInKind, statusOf } from "./status.ts";
 
@@ -54,11 +54,13 @@ type Memory = {
   /** Bytes per second of the moves that were seen last. */
   bytesPerSecond: number | null;
   readonly ledger: LedgerKeeper;
+  /** As it was last read or written; null where it is not known how a write ended. */
+  copy: Copy | null;
 };
+type Copy = { readonly clusterUid: string; readonly readMs: number; readonly stored: StoredOwnership | null };
 const newMemory = (clock: Clock): Memory => ({
   ...{ told: new Set(), untold: [], decided: null, refusals: "", status: null, statusMs: -Infinity },
-  bytesPerSecond: null,
-  ledger: createLedger(clock),
+  ...{ bytesPerSecond: null, ledger: createLedger(clock), copy: null },
 });
 
 export const createReconciler = (options: ReconcilerOptions): Reconciler => {
@@ -78,7 +80,7 @@ export const createReconciler = (options: ReconcilerOptions): Reconciler => {
     info.open({ clusterId: cluster.uid, cluster: key, token: await platform.token(cluster) });
     let againMs = 0;
     for (let step = 0; step < stepsMax; step++) {
-      const decided = await decideOnce(options, cluster, memory.ledger);
+      const decided = await decideOnce(options, cluster, memory);
       memory.untold.push(...decided.planned.events.slice(0, untoldMax - memory.untold.length));
       memory.decided = decided;
       againMs = decided.planned.againMs ?? resyncMs;
@@ -121,15 +123,66 @@ export const createReconciler = (options: ReconcilerOptions): Reconciler => {
   return { decide, carryOut, look };
 };
 
-/** Ownership is written before it is published, and what a write is about to end is granted nothing from before it is sent. */
+type Decided = { readonly observed: Observed; readonly planned: Plan };
+
+/**
+ * Ownership is written before it is published, and what a write is about to end is granted nothing from before it is sent. Most
+ * looks change nothing: they are planned on the copy, and it is read freshly only where something is to be written. Until a
+ * write is known to have been made there is no copy, so that whatever became of it is read before anybody is told or granted anything.
+ */
 const decideOnce = async (
-  { platform, info }: ReconcilerOptions,
+  options: ReconcilerOptions,
   cluster: ShardCluster,
-  ledger: LedgerKeeper,
-): Promise<{ readonly observed: Observed; readonly planned: Plan }> => {
+  memory: Memory,
+): Promise<Decided> => {
+  const { platform, info, clock } = options;
   const key = keyOf(cluster);
-  const [stored, seen] = await Promise.all([platform.readOwnership(cluster), platform.observe(cluster)]);
-  const ownership = stored?.ownership ?? null;
+  const seen = await platform.observe(cluster);
+  const kept = usable(memory, cluster, clock.nowMs());
+  let copy = kept ?? (await readCopy(options, cluster, memory));
+  let decided = decideOn(options, cluster, { seen, copy, ledger: memory.ledger });
+  if (kept !== null && isChange(decided)) {
+    copy = await readCopy(options, cluster, memory);
+    if (copy.stored?.resourceVersion !== kept.stored?.resourceVersion)
+      decided = decideOn(options, cluster, { seen, copy, ledger: memory.ledger });
+  }
+  const { observed, planned } = decided;
+  if (isChange(decided)) {
+    memory.copy = null;
+    info.hold(key, endedBy(observed.ownership, planned.ownership));
+    const expected = copy.stored?.resourceVersion ?? null;
+    const stored = await platform.writeOwnership(cluster, planned.ownership, expected);
+    memory.copy = { ...copy, stored };
+  }
+  info.publish(key, planned.ownership, announcedOf(cluster.spec));
+  return decided;
+};
+
+const isChange = ({ observed, planned }: Decided): boolean => planned.ownership !== observed.ownership;
+
+const usable = ({ copy }: Memory, { uid }: ShardCluster, nowMs: number): Copy | null =>
+  copy !== null && copy.clusterUid === uid && nowMs - copy.readMs < resyncMs ? copy : null;
+
+const readCopy = async (
+  { platform, clock }: ReconcilerOptions,
+  cluster: ShardCluster,
+  memory: Memory,
+): Promise<Copy> => {
+  const readMs = clock.nowMs();
+  memory.copy = null;
+  const stored = await platform.readOwnership(cluster);
+  const copy: Copy = { clusterUid: cluster.uid, readMs, stored };
+  memory.copy = copy;
+  return copy;
+};
+
+const decideOn = (
+  { info }: ReconcilerOptions,
+  cluster: ShardCluster,
+  { seen, copy, ledger }: { readonly seen: Seen; readonly copy: Copy; readonly ledger: LedgerKeeper },
+): Decided => {
+  const key = keyOf(cluster);
+  const ownership = copy.stored?.ownership ?? null;
   const sessions = info.sessions(key);
   const observed: Observed = {
     ...{ cluster, ownership, sessions, ledger: ledger.look(ownership, sessions) },
@@ -137,13 +190,7 @@ const decideOnce = async (
     ...{ departed: info.departed(key), memory: info.memory(key) },
     leadingMs: info.leadingMs(),
   };
-  const planned = plan(observed);
-  if (planned.ownership !== observed.ownership) {
-    info.hold(key, endedBy(observed.ownership, planned.ownership));
-    await platform.writeOwnership(cluster, planned.ownership, stored?.resourceVersion ?? null);
-  }
-  info.publish(key, planned.ownership, announcedOf(cluster.spec));
-  return { observed, planned };
+  return { observed, planned: plan(observed) };
 };
 
 /** Shards whose epoch is over with this change, or whose owner is not to be granted anything after it. */

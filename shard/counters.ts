@@ -24,6 +24,8 @@ export type Counters = {
   /** Bytes of keys and records that left with a move of slots, and that came with one. */
   movedOutBytes: number;
   movedInBytes: number;
+  /** Frames and batches of commands that clients have asked for. */
+  asked: number;
   /** Of Edis's own clients: reads of keys that were there, and that were not. */
   hits: number;
   misses: number;
@@ -44,6 +46,7 @@ export const createCounters = (): Counters => ({
   noLease: 0,
   movedOutBytes: 0,
   movedInBytes: 0,
+  asked: 0,
   hits: 0,
   misses: 0,
 });

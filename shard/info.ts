@@ -144,13 +144,19 @@ type Teller = {
   readonly stop: () => void;
 };
 
-/** Tells the sizes of slots now and then, where they are others than it told before. */
+/**
+ * Tells the sizes of slots now and then, where they are others than it told before: in a new session as soon as there are any,
+ * as no plan of moves begins without them.
+ */
 const createTeller = (clock: Clock, slotSizes: () => SlotSizes | null): Teller => {
   let connection: Connection | null = null;
   let last: Uint8Array = new Uint8Array(0);
-  const cancel = clock.every(sizesEveryMs, () => {
+  let toldMs = -Infinity;
+  const cancel = clock.every(reportEveryMs, () => {
+    if (clock.nowMs() - toldMs < sizesEveryMs) return;
     const sizes = connection?.isOpen() === true ? slotSizes() : null;
     if (sizes === null) return;
+    toldMs = clock.nowMs();
     const frame = encodeMessage(sizes);
     if (Buffer.compare(frame, last) === 0) return;
     last = frame;
@@ -160,6 +166,7 @@ const createTeller = (clock: Clock, slotSizes: () => SlotSizes | null): Teller =
     to: (opened) => {
       connection = opened;
       last = new Uint8Array(0);
+      toldMs = -Infinity;
     },
     stop: cancel,
   };

@@ -11,15 +11,14 @@ import type { Roles } from "./roles.ts";
 type Around = {
   readonly readers: readonly ReaderStatus[];
   readonly moves: readonly MoveReport[];
-  readonly promised: Report["promised"];
   readonly nowMs: number;
 };
 
 /** How this process is doing, in the words of core/message.ts. */
 export const reportOf = (
   self: PodRef & { readonly home: Home; readonly leaving: boolean },
-  roles: Pick<Roles, "role" | "held">,
-  { readers, nowMs, moves, promised }: Around,
+  roles: Pick<Roles, "role" | "held" | "promised">,
+  { readers, nowMs, moves }: Around,
 ): Report => {
   const { pod, incarnation, home, leaving } = self;
   const role = roles.role();
@@ -32,7 +31,7 @@ export const reportOf = (
     keys: holding?.store.keys() ?? 0,
     bytes: holding?.store.bytes() ?? 0,
     readers: role.kind === "nothing" ? [] : [...readers],
-    ...{ seq: 0, promised, topology: null },
+    ...{ seq: 0, promised: roles.promised(), topology: null },
   };
 };
 

@@ -38,7 +38,7 @@ import { createShelf, type ShelfOptions } from "./shelf.ts";
 import { createTenure, type Tenure } from "./tenure.ts";
 import { enterMap } from "./turn.ts";
 import { createUndurable } from "./undurable.ts";
-import { keepCompacting, keepExpiring } from "./upkeep.ts";
+import { createTicker, keepCompacting, keepExpiring } from "./upkeep.ts";
 import { activate, type Batch, type Gate, type Writer } from "./writer.ts";
 
 /** Makes this process what the topology wants it to be; nothing else does. */
@@ -98,14 +98,18 @@ export const createRoles = (given: RolesOptions): Roles => {
   const state = createState(given);
   const { roleOptions, options } = state;
   const { clock, promises } = options;
+  const ticker = createTicker(clock, tickEveryMs, () => {
+    if (!doReadsWait(state)) return false;
+    if (state.role.kind === "reader")
+      stepReader(roleOptions, state.role.following, { kind: "tick", now: nowOf(clock) });
+    return true;
+  });
   const cancels = [
     keepExpiring(clock, () => expire(state)),
     keepCompacting(clock, () => heldBy(state)?.holding.store),
-    clock.every(tickEveryMs, () => {
-      const { role } = state;
-      if (role.kind === "reader" && role.following.reader.waiting.length > 0)
-        stepReader(roleOptions, role.following, { kind: "tick", now: nowOf(clock) });
-    }),
+    () => {
+      ticker.stop();
+    },
   ];
   return {
     role: () => state.role,
@@ -122,6 +126,7 @@ export const createRoles = (given: RolesOptions): Roles => {
     },
     answer: (waiter, refused) => {
       answer(state, waiter, refused);
+      if (doReadsWait(state)) ticker.start();
     },
     execute: (batch) => {
       execute(state, batch);
@@ -143,6 +148,10 @@ export const createRoles = (given: RolesOptions): Roles => {
     },
   };
 };
+
+/** Reads that a reader answers once it has got further. */
+const doReadsWait = ({ role }: State): boolean =>
+  role.kind === "reader" && role.following.reader.waiting.length > 0;
 
 const createState = (given: RolesOptions): State => {
   const promises = createPromises({

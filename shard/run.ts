@@ -29,6 +29,7 @@ import { reportOf } from "./report.ts";
 import { createRoles, type Roles } from "./roles.ts";
 import { createSegmentStore } from "./store/segmentStore.ts";
 import type { Store } from "./store/store.ts";
+import { takeVolume, type Taken } from "./taking.ts";
 import { createTopologyKeeper, type TopologyKeeper } from "./topology.ts";
 import { createVolume, type Volume, type VolumeOptions } from "./volume.ts";
 
@@ -60,8 +61,8 @@ export type Rim = {
 /** Starts the process's parts and ties them together. Rejects where a port is taken or the volume cannot be used. */
 export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   const { network, clock, logger, random, incarnation } = rim;
-  const { home, clusterId, token } = config;
-  const self = { pod: config.pod, incarnation };
+  const { home, clusterId, token, pod } = config;
+  const self = { pod, incarnation };
   const counters = createCounters();
   const usage = unlimited();
   let leaving = false;
@@ -86,8 +87,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   });
   const moves: Moves = createMoves({
     ...{ clusterId, self, home, token, network, clock, random, logger, counters, roles },
-    topology: () => topology.current(),
-    ...{ changed: reportSoon, served: parked.again },
+    ...{ topology: () => topology.current(), changed: reportSoon, served: parked.again },
   });
   const volume = volumeOf(config, rim, {
     ...{ createStore, events: roles.logEvents },
@@ -95,8 +95,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
   });
   const report = (): Report =>
     reportOf({ ...self, home, leaving }, roles, {
-      ...{ readers: publisher.readers(), moves: moves.reports() },
-      ...{ promised: roles.promised(), nowMs: clock.nowMs() },
+      ...{ readers: publisher.readers(), moves: moves.reports(), nowMs: clock.nowMs() },
     });
   const topology = createTopologyKeeper({
     ...{ clusterId, logger },
@@ -106,18 +105,20 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       front.topologyChanged(before, after.topology);
     },
   });
+  const asked = countingAsked(roles, counters);
   const digests = createDigests({ clock, roles, topology: () => topology.current() });
-  const front = createFront({ roles, counters, parked, report, digests, topology: topology.current });
+  const front = createFront({ roles: asked, counters, parked, report, digests, topology: topology.current });
 
   const open = await openAll(config, rim, {
-    ...{ front, publisher, moves, roles, parked, counters, usage, report, topology },
+    ...{ front, publisher, moves, roles: asked, parked, counters, usage, report, topology },
     registered: () => session?.isConnected() ?? false,
   });
   // Nobody is told of this process before it knows what it holds.
+  const process = await takeVolume({ ...rim, folder: config.data, uid: config.podUid });
   await keepFound(volume, roles);
   const address = addressAt(config.advertiseHost, open);
   const session: InfoSession | undefined = openSession(config, rim, {
-    ...{ register: registerOf(config, address, clock.wallMs()), roles, report, topology },
+    ...{ register: registerOf(config, address, process), roles, report, topology },
   });
   logger.info({ ...address, home }, "shard process started");
 
@@ -127,6 +128,7 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       leaving = true;
       session.reportSoon();
       await endShard({ front, publisher, roles, moves, session, open, clock }, { ...config, handsOver });
+      process.release();
       logger.info({}, "shard process ended");
     },
   };
@@ -145,6 +147,19 @@ type Parts = {
   readonly registered: () => boolean;
 };
 type Open = Ports & { readonly resp: RespListener; readonly http: HttpServer };
+
+/** For those who carry out what clients ask for. */
+const countingAsked = (roles: Roles, counters: Counters): Roles => ({
+  ...roles,
+  answer: (waiter, refused) => {
+    counters.asked++;
+    roles.answer(waiter, refused);
+  },
+  execute: (batch) => {
+    counters.asked++;
+    roles.execute(batch);
+  },
+});
 
 /** Opens all ports. */
 const openAll = async (config: Config, rim: Rim, parts: Parts): Promise<Open> => {
@@ -215,10 +230,13 @@ const openSession = (
   });
 
 const registerOf = (
-  { home, node, zone, podUid: uid }: Config,
+  { home, node, zone }: Config,
   address: Address,
-  startedAtMs: number,
-): Register => ({ kind: "register", home, address, node, zone, uid, startedAtMs });
+  { uid, startedAtMs, ended }: Taken,
+): Register => ({
+  ...{ kind: "register", home, address, node, zone },
+  ...{ uid, startedAtMs, ended: [...ended] },
+});
 
 const storesOf = ({ random, createStore }: Rim): (() => Store) =>
   createStore ??

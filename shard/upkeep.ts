@@ -24,3 +24,27 @@ export const keepCompacting = (clock: Clock, store: () => Store | undefined): Ca
     if (!isCompacting) run();
   });
 };
+
+/** What has to be looked at now and then, but only for a while. */
+export type Ticker = {
+  /** Looks from now on, unless it does already. */
+  readonly start: () => void;
+  readonly stop: () => void;
+};
+
+/** Calls `look` every so often after `start`, for as long as it answers that there is something to wait for: an idle process sleeps. */
+export const createTicker = (clock: Clock, everyMs: number, look: () => boolean): Ticker => {
+  let cancel: Cancel | null = null;
+  const stop = (): void => {
+    cancel?.();
+    cancel = null;
+  };
+  return {
+    start: () => {
+      cancel ??= clock.every(everyMs, () => {
+        if (!look()) stop();
+      });
+    },
+    stop,
+  };
+};

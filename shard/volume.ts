@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
-import { EdisError, messageOf } from "../core/errors.ts";
 import { shardId, type ShardId } from "../core/ids.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Held } from "./held.ts";
@@ -15,7 +14,7 @@ import type { Store } from "./store/store.ts";
 
 /** The folder on this process's volume: one shard's data below it, two while one takes the place of another. */
 export type Volume = {
-  /** The shard that was held here last; null where there is none. Rejects with `bad-argument` where the folder cannot be used. */
+  /** The shard that was held here last; null where there is none. */
   readonly found: () => Promise<ShardId | null>;
   /**
    * Reads what is there of a shard, or makes room for it. Rejects with `wrong-volume` where it is another cluster's, with
@@ -48,19 +47,8 @@ const folderName = /^shard-(?<id>[0-9]+)$/;
 export const createVolume = (options: VolumeOptions): Volume => {
   const { disk, folder, clusterId, clock, logger, createStore, fsync, events, limits } = options;
   return {
-    found: async () => {
-      try {
-        await disk.makeFolder(folder);
-        // The first one: where there are two, either is the shard's that is told soon, or is let go then.
-        return (await shardsIn(disk, folder))[0] ?? null;
-      } catch (error) {
-        throw new EdisError(
-          "bad-argument",
-          `Cannot use ${folder} for data: ${messageOf(error)}; name a folder that can be written with EDIS_DATA`,
-          { cause: error },
-        );
-      }
-    },
+    // The first one: where there are two, either is the shard's that is told soon, or is let go then.
+    found: async () => (await shardsIn(disk, folder))[0] ?? null,
     open: async (shard) => {
       const holding = emptyHolding(shard, createStore());
       const log = await openLog({

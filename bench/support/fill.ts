@@ -1,8 +1,12 @@
 import { once } from "node:events";
 import { connect } from "node:net";
+import { slotOf } from "../../core/slot.ts";
 
 /** `key:000000000042`, as redis-benchmark has them. */
 export const keyText = (n: number): string => `key:${String(n).padStart(12, "0")}`;
+
+const setText = (n: number, value: string): string =>
+  `*3\r\n$3\r\nSET\r\n$16\r\n${keyText(n)}\r\n$${value.length}\r\n${value}\r\n`;
 
 const perBatch = 1_000;
 const batchesUnderWayMax = 8;
@@ -13,10 +17,27 @@ export const fill = (
   range: { readonly from: number; readonly to: number; readonly valueBytes?: number },
 ): Promise<void> => {
   const value = "x".repeat(range.valueBytes ?? 100);
-  return pipeline(
-    port,
-    range,
-    (n) => `*3\r\n$3\r\nSET\r\n$16\r\n${keyText(n)}\r\n$${value.length}\r\n${value}\r\n`,
+  return pipeline(port, range, (n) => setText(n, value));
+};
+
+/** Writes keys 0 to `keys` (not included) to the members of a cluster, each to the one that has its slot. */
+export const fillCluster = async (
+  keys: number,
+  portOf: (slot: number) => number,
+  valueBytes = 100,
+): Promise<void> => {
+  const value = "x".repeat(valueBytes);
+  const byPort = new Map<number, number[]>();
+  for (let n = 0; n < keys; n++) {
+    const port = portOf(slotOf(Buffer.from(keyText(n))));
+    const numbers = byPort.get(port);
+    if (numbers === undefined) byPort.set(port, [n]);
+    else numbers.push(n);
+  }
+  await Promise.all(
+    [...byPort].map(([port, numbers]) =>
+      pipeline(port, { from: 0, to: numbers.length }, (i) => setText(numbers[i] ?? 0, value)),
+    ),
   );
 };
 

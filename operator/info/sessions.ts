@@ -206,9 +206,10 @@ const newlyTracked = (connection: Connection, hello: Hello, nowMs: number): Trac
 
 const registrationOf = (
   { ref, role }: Tracked,
-  { home, address, node, zone, uid, startedAtMs }: Register,
+  { kind: _, ...registered }: Register,
 ): Tracked["registered"] => {
-  if (home === role) return { home, address, node, zone, uid, startedAtMs };
+  if (registered.home === role) return registered;
+  const { home } = registered;
   throw new EdisError("wrong-role", `Cannot register ${ref.pod} as a ${home}: its hello said ${role}`);
 };
 

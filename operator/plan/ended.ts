@@ -1,12 +1,5 @@
+import type { ProcessId } from "../../core/message.ts";
 import type { Pod } from "./model.ts";
-
-/** One process of a shard, as it registered. */
-export type ProcessId = {
-  /** Of its pod; empty where not known. */
-  readonly uid: string;
-  /** By the wall clock of its node; 0 where not known. Milliseconds. */
-  readonly startedAtMs: number;
-};
 
 /**
  * Whether a process is confirmed dead: the platform says so. `pod` is the one that bears its name now, `ended` are the uids of

@@ -21,6 +21,7 @@ import {
   type OwnerContext,
   type OwnerPlan,
 } from "./ownerPlan.ts";
+import { ownsSlots } from "./slots.ts";
 
 /** How long a failover that could go on waits for the word of more copies, one of which may be further ahead. */
 const promisesMs = 300;
@@ -184,7 +185,7 @@ const gone = (shard: Shard, context: OwnerContext): OwnerPlan => {
 
 /** Nobody within reach is known to hold everything that was acknowledged. */
 const nobody = (shard: Shard, context: OwnerContext): OwnerPlan => {
-  const begun = beginEmpty(shard, context);
+  const begun = beginBare(shard, context) ?? beginEmpty(shard, context);
   if (begun !== null) return begun;
   const { owner, inSync } = shard;
   const missing = [owner?.pod ?? "", ...inSync].filter((pod) => {
@@ -200,6 +201,18 @@ const nobody = (shard: Shard, context: OwnerContext): OwnerPlan => {
   const message = `shard ${shard.id} has no owner until ${who} is back with its data; ${instead}. To go on without what is missing: edis failover ${shard.id} --force`;
   return waiting(shard, context, { reason: "NothingToPromote", message });
 };
+
+/** A shard without slots holds nothing that counts, whoever had what of it: its home pod begins anew. Null where that is not so. */
+const beginBare = (shard: Shard, context: OwnerContext): OwnerPlan | null => {
+  const home = context.sessions.get(writerPod(context.name, shard.id));
+  if (ownsSlots(shard) || home === undefined || home.report.leaving || !isDead(shard, context)) return null;
+  const at = epochAfter(shard);
+  const message = `${home.pod} owns shard ${shard.id} from epoch ${at} on: the shard has no slots yet, so nothing is missing`;
+  return named(shard, home, { at, event: { type: "Normal", reason: "OwnerNamed", message } });
+};
+
+const epochAfter = ({ epoch: before, phase }: Shard): Epoch =>
+  phase.kind === "fencing" ? phase.epoch : epoch(before + 1);
 
 /**
  * A cluster that is to keep nothing goes on empty where nobody holds anything any more: the old process has ended, everybody in
@@ -217,7 +230,7 @@ const beginEmpty = (shard: Shard, context: OwnerContext): OwnerPlan | null => {
   }
   const why = readers.length === 0 ? "it has no readers" : `none of ${several(readers)} holds it`;
   const message = `${home.pod} came up without the data of shard ${shard.id} and ${why}: the shard goes on empty; what had been written to it is lost`;
-  const at = shard.phase.kind === "fencing" ? shard.phase.epoch : epoch(shard.epoch + 1);
+  const at = epochAfter(shard);
   return named(shard, home, { at, event: { type: "Warning", reason: "DataLost", message } });
 };
 

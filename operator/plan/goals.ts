@@ -1,12 +1,11 @@
-import type { ShardId } from "../../core/ids.ts";
-import { shardId } from "../../core/ids.ts";
+import { shardId, slotCount, type ShardId } from "../../core/ids.ts";
 import type { Shard } from "../../core/topology.ts";
 import { mebibytes } from "../../core/words.ts";
 import { balance, loadsOf } from "./balance.ts";
 import { counted } from "./events.ts";
-import type { Loads } from "./loads.ts";
+import { slotBaseBytes, type Loads } from "./loads.ts";
 import type { Goal, PlannedEvent, Rebalance } from "./model.ts";
-import { ownsSlots, rangesOf, slotMapOf, type SlotMap } from "./slots.ts";
+import { fillSlots, nobody, ownsSlots, rangesOf, slotMapOf, type SlotMap } from "./slots.ts";
 
 /** By itself, without another number of writers, levelling begins only where one shard has this much more than the mean… */
 const unevenShare = 0.3;
@@ -20,7 +19,10 @@ export type GoalsInput = {
   /** How many shards are to have slots. */
   readonly writers: number;
   readonly before: Rebalance | null;
-  readonly loads: Loads;
+  /** Costs something: asked only where it counts. */
+  readonly loads: () => Loads;
+  /** What the fullest shard holds. */
+  readonly bytesMost: () => number;
   readonly paused: boolean;
   /** Enough is known of what the slots hold to decide on it. */
   readonly isKnown: boolean;
@@ -34,17 +36,17 @@ export const planGoals = (input: GoalsInput): GoalsPlan => {
   const { shards, before, writers, paused, isKnown } = input;
   const map = slotMapOf(shards);
   if (before !== null && before.writers === writers) {
-    if (remaining(before, map).length > 0) return { rebalance: before, events: [] };
+    if (isAnyDue(before, map)) return { rebalance: before, events: [] };
     const message = `All ${counted(slotsIn(before), "slot")} are where they are to be: ${counted(before.done.keys, "key")}, ${mebibytes(before.done.bytes)} moved`;
     return { rebalance: null, events: [{ type: "Normal", reason: "RebalanceFinished", message }] };
   }
   if (before === null && (paused || !needsLevelling(input, map))) return { rebalance: null, events: [] };
   // Less is known now than will be in a moment; what goes on meanwhile goes on.
   if (!isKnown) return { rebalance: before, events: [] };
-  const goals = goalsOf(map, balance({ map, weights: input.loads.weights, writers }));
+  const goals = goalsOf(map, balance({ map, weights: input.loads().weights, writers }));
   if (goals.length === 0) return { rebalance: null, events: [] };
   const rebalance = { writers, sinceMs: input.wallMs, goals, done: { keys: 0, bytes: 0 }, problem: null };
-  const left = amountOf(remaining(rebalance, map), input.loads);
+  const left = amountOf(remaining(rebalance, map), input.loads());
   const turned = before === null ? "" : ` instead of to ${counted(before.writers, "writer")}`;
   const message = `Moves ${counted(slotsIn(rebalance), "slot")} (about ${counted(Math.round(left.keys), "key")}, ${mebibytes(left.bytes)}) so that ${counted(writers, "writer")} have as much each${turned}`;
   return { rebalance, events: [{ type: "Normal", reason: "RebalanceStarted", message }] };
@@ -54,15 +56,18 @@ export const planGoals = (input: GoalsInput): GoalsPlan => {
 export const isUnlevelled = (shards: readonly Shard[], writers: number): boolean =>
   shards.some((shard) => ownsSlots(shard) !== shard.id < writers);
 
-const needsLevelling = ({ shards, writers, loads, isKnown }: GoalsInput, map: SlotMap): boolean => {
+const needsLevelling = (input: GoalsInput, map: SlotMap): boolean => {
+  const { shards, writers, isKnown, bytesMost } = input;
   if (isUnlevelled(shards, writers)) return true;
-  if (!isKnown) return false;
-  const weights = loadsOf(map, loads.weights, writers);
-  const mean = weights.reduce((sum, weight) => sum + weight, 0) / writers;
-  const above = Math.max(...weights) - mean;
+  // Of what has this little nothing is that much above the mean, whichever slots it lies in.
+  if (!isKnown || bytesMost() + slotCount * slotBaseBytes < unevenBytes) return false;
+  const { weights } = input.loads();
+  const now = loadsOf(map, weights, writers);
+  const mean = now.reduce((sum, weight) => sum + weight, 0) / writers;
+  const above = Math.max(...now) - mean;
   if (above < unevenBytes || above < mean * unevenShare) return false;
-  const wished = loadsOf(balance({ map, weights: loads.weights, writers }), loads.weights, writers);
-  return Math.max(...weights) - Math.max(...wished) > mean * gainShare;
+  const wished = loadsOf(balance({ map, weights, writers }), weights, writers);
+  return Math.max(...now) - Math.max(...wished) > mean * gainShare;
 };
 
 const goalsOf = (map: SlotMap, wished: SlotMap): readonly Goal[] => {
@@ -80,20 +85,24 @@ const goalsOf = (map: SlotMap, wished: SlotMap): readonly Goal[] => {
 
 export type Due = { readonly slot: number; readonly from: ShardId; readonly to: ShardId };
 
-/** Slots that are not yet where they are to be, in order. */
-export const remaining = ({ goals }: Rebalance, map: SlotMap): readonly Due[] =>
-  goals
-    .flatMap(({ to, slots }) =>
-      slots.flatMap(([first, last]) => {
-        const due: Due[] = [];
-        for (let s = first as number; s <= last; s++) {
-          const from = map[s] ?? -1;
-          if (from >= 0 && from !== to) due.push({ slot: s, from: shardId(from), to });
-        }
-        return due;
-      }),
-    )
-    .sort((a, b) => a.slot - b.slot);
+/** Slots that are not yet where they are to be, in order; without those that are `taken` (1), where that is given. */
+export const remaining = ({ goals }: Rebalance, map: SlotMap, taken?: Uint8Array): readonly Due[] => {
+  const wished = new Int16Array(slotCount).fill(nobody);
+  for (const { to, slots } of goals) fillSlots(wished, slots, to);
+  const due: Due[] = [];
+  for (let s = 0; s < slotCount; s++) {
+    const to = wished[s] ?? nobody;
+    const from = map[s] ?? nobody;
+    if (to === nobody || from === nobody || from === to || taken?.[s] === 1) continue;
+    due.push({ slot: s, from: shardId(from), to: shardId(to) });
+  }
+  return due;
+};
+
+const isAnyDue = ({ goals }: Rebalance, map: SlotMap): boolean =>
+  goals.some(({ to, slots }) =>
+    slots.some(([first, last]) => map.subarray(first, last + 1).some((from) => from >= 0 && from !== to)),
+  );
 
 /** How many slots it is about in all. */
 export const slotsIn = ({ goals }: Rebalance): number =>

@@ -1,7 +1,6 @@
 import { slotCount } from "../../core/ids.ts";
 import { countSlots, type Shard } from "../../core/topology.ts";
 import type { Session } from "./model.ts";
-import { slotsIn } from "./slots.ts";
 
 /** What a slot weighs besides its bytes, so that those of an empty cluster are levelled by their number: about what a hundred small keys take. */
 export const slotBaseBytes = 8 * 1024;
@@ -24,20 +23,50 @@ export const loadsBySlot = (
   const bytes = told.slice();
   const keys = new Float64Array(slotCount);
   for (const shard of shards) {
-    if (countSlots(shard.slots) === 0) continue;
-    const slots = slotsIn(shard.slots);
+    const slots = countSlots(shard.slots);
+    if (slots === 0) continue;
     const report = ownerOf(shard)?.report;
-    const unknown = slots.filter((s) => Number.isNaN(bytes[s]));
-    const known = slots.reduce((sum, s) => sum + sizeOf(bytes, s), 0);
-    const share = unknown.length === 0 ? 0 : Math.max(0, (report?.bytes ?? 0) - known) / unknown.length;
-    for (const s of unknown) bytes[s] = share;
-    const total = known + share * unknown.length;
-    for (const s of slots) {
-      const part = total === 0 ? 1 / slots.length : (bytes[s] ?? 0) / total;
-      keys[s] = (report?.keys ?? 0) * part;
-    }
+    const { known, unknown } = toldOf(shard, told);
+    const share = unknown === 0 ? 0 : Math.max(0, (report?.bytes ?? 0) - known) / unknown;
+    const total = known + share * unknown;
+    const owned = report?.keys ?? 0;
+    for (const [from, to] of shard.slots)
+      for (let s: number = from; s <= to; s++) {
+        const size = bytes[s] ?? NaN;
+        const own = Number.isNaN(size) ? share : size;
+        bytes[s] = own;
+        keys[s] = owned * (total === 0 ? 1 / slots : own / total);
+      }
   }
-  return { bytes, keys, weights: bytes.map((size) => (Number.isNaN(size) ? 0 : size) + slotBaseBytes) };
+  const weights = new Float64Array(slotCount);
+  for (let s = 0; s < slotCount; s++) weights[s] = sizeOf(bytes, s) + slotBaseBytes;
+  return { bytes, keys, weights };
+};
+
+/** What the fullest shard holds, as far as is known: quicker than the load of each slot. */
+export const bytesMostOf = (
+  shards: readonly Shard[],
+  told: Float64Array,
+  ownerOf: (shard: Shard) => Session | undefined,
+): number =>
+  shards.reduce(
+    (most, shard) => Math.max(most, toldOf(shard, told).known, ownerOf(shard)?.report.bytes ?? 0),
+    0,
+  );
+
+/** Bytes of those slots of the shard that somebody has told of, and how many the others are. */
+const toldOf = (
+  { slots }: Shard,
+  told: Float64Array,
+): { readonly known: number; readonly unknown: number } => {
+  let known = 0;
+  let unknown = 0;
+  for (const [from, to] of slots)
+    for (let s: number = from; s <= to; s++) {
+      if (Number.isNaN(told[s] ?? NaN)) unknown++;
+      else known += sizeOf(told, s);
+    }
+  return { known, unknown };
 };
 
 const sizeOf = (bytes: Float64Array, s: number): number => {

@@ -4,7 +4,7 @@ import type { Move, Shard } from "../../core/topology.ts";
 import { remaining, type Due } from "./goals.ts";
 import type { Loads } from "./loads.ts";
 import type { Amount, MoveAge, PlannedEvent, Rebalance, Session } from "./model.ts";
-import { fillSlots, rangesIn, rangesOf, rangesText, slotMapOf, slotsIn, type SlotMap } from "./slots.ts";
+import { fillSlots, rangesIn, rangesOf, rangesText, slotMapOf, slotSetOf, type SlotMap } from "./slots.ts";
 
 /** Of one move: a second or so of copying, so that what is done shows, and what ends early loses little. */
 export const moveBytesMax = 64 * 1024 * 1024;
@@ -32,7 +32,8 @@ export type MovesInput = {
   readonly lastMove: number;
   readonly mapVersion: MapVersion;
   readonly rebalance: Rebalance | null;
-  readonly loads: Loads;
+  /** Costs something: asked only where it counts. */
+  readonly loads: () => Loads;
   readonly ages: ReadonlyMap<number, MoveAge>;
   /** Of an owner that serves, in the epoch of its shard. */
   readonly ownerOf: (shard: Shard) => Session | undefined;
@@ -175,10 +176,9 @@ const carryOut = (
 const begin = (input: MovesInput, map: SlotMap, kept: readonly Move[]): readonly Move[] => {
   const { rebalance, paused, shards } = input;
   if (rebalance === null || paused) return [];
-  const taken = new Set(kept.flatMap(({ slots }) => slotsIn(slots)));
+  const taken = slotSetOf(kept);
   const pairs = new Map<string, Due[]>();
-  for (const due of remaining(rebalance, map)) {
-    if (taken.has(due.slot)) continue;
+  for (const due of remaining(rebalance, map, taken)) {
     const key = `${due.from} ${due.to}`;
     const pair = pairs.get(key);
     if (pair === undefined) pairs.set(key, [due]);
@@ -225,9 +225,10 @@ const hasRoom = (moves: readonly Move[], from: Shard, to: Shard): boolean => {
 const batchLength = (due: readonly Due[], { loads, bytesPerSecondMax }: MovesInput): number => {
   const rate = bytesPerSecondMax === 0 ? Infinity : bytesPerSecondMax;
   const max = Math.min(moveBytesMax, rate * moveSecondsMax);
+  const sizes = loads().bytes;
   let bytes = 0;
   const end = due.findIndex(({ slot }, i) => {
-    bytes += loads.bytes[slot] ?? 0;
+    bytes += sizes[slot] ?? 0;
     return i > 0 && bytes > max;
   });
   return end < 0 ? due.length : end;

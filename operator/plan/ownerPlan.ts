@@ -105,13 +105,17 @@ export const successor = (shard: Shard, { sessions }: OwnerContext): Session | u
 export const membersOf = ({ inSync, owner }: Shard, { sessions }: OwnerContext): readonly Session[] =>
   inSync.flatMap((pod) => (pod === owner?.pod ? [] : (sessions.get(pod) ?? [])));
 
-/** Whether the platform, or a later process of the same pod, says that the owner's process has ended. */
+/** Whether the platform, a later process of the same pod, or one that has its volume now says that the owner's process has ended. */
 export const isDead = (shard: Shard, context: OwnerContext): boolean => {
   const { process, pods, ended } = context;
   if (process === null || process.uid === "" || process.epoch !== shard.epoch) return false;
   if (hasEnded(process, pods.get(shard.owner?.pod ?? ""), ended)) return true;
   const next = successor(shard, context)?.registered;
-  return next?.uid === process.uid && next.startedAtMs > process.startedAtMs;
+  if (next === undefined || process.startedAtMs === 0) return false;
+  if (next.uid === process.uid && next.startedAtMs > process.startedAtMs) return true;
+  return next.ended.some(
+    ({ uid, startedAtMs }) => uid === process.uid && startedAtMs === process.startedAtMs,
+  );
 };
 
 export const ownsIn = ({ report: { serving } }: Session, shard: Shard): boolean =>

@@ -37,7 +37,7 @@ export const planReaders = (input: ReadersInput): readonly Assignment[] => {
   });
   const bySpot = new Map(spots.map((spot) => [spot.shard, spot]));
   const kept: Placed[] = [];
-  for (const { pod, shard } of input.assignments) {
+  for (const { pod, shard } of withPinned(input.assignments, pinned)) {
     const spot = bySpot.get(shard);
     const isPinned = pinned.has(pod);
     if (spot === undefined || (ordinalOf(pod) >= input.wanted && !isPinned)) continue;
@@ -59,23 +59,41 @@ export const planReaders = (input: ReadersInput): readonly Assignment[] => {
 
 /**
  * Readers that own a shard, or that one is handed over to; and those in sync with an owner that does not serve now, as one of
- * them is to take its place.
+ * them is to take its place. By pod, with the shard that needs it.
  */
-const neededWhere = ({ shards, sessions }: ReadersInput): ReadonlySet<string> =>
-  new Set(
-    shards
-      .flatMap((shard) => {
-        const { owner, phase, inSync } = shard;
-        const session = owner === null ? undefined : sessions.get(owner.pod);
-        const isServed = session !== undefined && isRef(owner, session) && ownsIn(session, shard);
-        return [
-          owner?.pod ?? "",
-          phase.kind === "handover" ? phase.to.pod : "",
-          ...(isServed && phase.kind === "stable" ? [] : inSync),
-        ];
-      })
-      .filter(isReaderPod),
-  );
+const neededWhere = ({ shards, sessions }: ReadersInput): ReadonlyMap<string, ShardId> => {
+  const needed = new Map<string, ShardId>();
+  const pin = (pod: string, id: ShardId): void => {
+    if (isReaderPod(pod) && !needed.has(pod)) needed.set(pod, id);
+  };
+  for (const { id, owner, phase } of shards) {
+    pin(owner?.pod ?? "", id);
+    if (phase.kind === "handover") pin(phase.to.pod, id);
+  }
+  for (const shard of shards) {
+    const session = shard.owner === null ? undefined : sessions.get(shard.owner.pod);
+    const isServed = session !== undefined && isRef(shard.owner, session) && ownsIn(session, shard);
+    if (isServed && shard.phase.kind === "stable") continue;
+    for (const pod of shard.inSync) {
+      const held = sessions.get(pod)?.report.held ?? null;
+      // One that holds another shard by now is of no use to this one.
+      if (held === null || held.shard === shard.id) pin(pod, shard.id);
+    }
+  }
+  return needed;
+};
+
+/** What was decided before an owner was known to be gone is taken back: who may take its place has to hear of it. */
+const withPinned = (
+  assignments: readonly Assignment[],
+  pinned: ReadonlyMap<string, ShardId>,
+): readonly Assignment[] => {
+  const assigned = new Set(assignments.map(({ pod }) => pod));
+  return [
+    ...assignments.map(({ pod, shard }) => ({ pod, shard: pinned.get(pod) ?? shard })),
+    ...[...pinned].filter(([pod]) => !assigned.has(pod)).map(([pod, shard]) => ({ pod, shard })),
+  ];
+};
 
 type Place = { readonly node: string; readonly zone: string };
 /** A shard as a place for readers. */

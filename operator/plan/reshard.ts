@@ -1,7 +1,7 @@
 import type { Shard } from "../../core/topology.ts";
 import { bytesOfQuantity } from "../quantity.ts";
 import { planGoals } from "./goals.ts";
-import { loadsBySlot } from "./loads.ts";
+import { bytesMostOf, loadsBySlot, type Loads } from "./loads.ts";
 import type { Assignment, Observed, Ownership, PlannedEvent, Session } from "./model.ts";
 import { planMoves } from "./moves.ts";
 import { ownsSlots } from "./slots.ts";
@@ -27,12 +27,15 @@ export const planReshard = ({ observed, before, shards, aim }: ReshardInput): Re
   const { cluster, ledger, leadingMs } = observed;
   const { paused, bytesPerSecondMax } = cluster.spec.rebalance;
   const ownerOf = ownerFinder(observed.sessions);
-  const loads = loadsBySlot(shards, ledger.slotBytes, ownerOf);
+  let known: Loads | null = null;
+  const loads = (): Loads => (known ??= loadsBySlot(shards, ledger.slotBytes, ownerOf));
+  const bytesMost = (): number => bytesMostOf(shards, ledger.slotBytes, ownerOf);
   const isKnown =
     leadingMs >= hearSizesMs ||
     shards.every((shard) => !ownsSlots(shard) || (ownerOf(shard)?.slotSizes ?? null) !== null);
   const { rebalance, events } = planGoals({
-    ...{ shards, writers: aim, before: before.rebalance, loads, paused, isKnown, wallMs: ledger.wallMs },
+    ...{ shards, writers: aim, before: before.rebalance, loads, bytesMost, paused, isKnown },
+    wallMs: ledger.wallMs,
   });
   const { acks, minInSync } = cluster.spec.durability;
   const moved = planMoves({

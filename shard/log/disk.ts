@@ -1,4 +1,5 @@
 import * as fs from "node:fs";
+import { DatabaseSync } from "node:sqlite";
 import { promisify } from "node:util";
 
 /**
@@ -18,6 +19,13 @@ export type Disk = {
   /** Makes the names in it survive a loss of power. */
   readonly syncFolder: (folder: string) => Promise<void>;
   readonly space: (folder: string) => Promise<Space>;
+  /**
+   * Takes a file for this process alone, until it is released or the process has ended, however it ends. Null where another one
+   * has it. Throws where it cannot be made.
+   */
+  readonly lock: (path: string) => (() => void) | null;
+  /** Names this run of the operating system, whose locks these are; empty where it cannot be told. */
+  readonly kernel: () => Promise<string>;
 };
 
 /** To read it, to change what is there, or empty (what was there is gone). */
@@ -100,7 +108,34 @@ export const systemDisk: Disk = {
     const { bavail, blocks, bsize } = await fs.promises.statfs(folder);
     return { free: bavail * bsize, total: blocks * bsize };
   },
+  lock: (path) => {
+    const file = new DatabaseSync(path, { timeout: 0 });
+    try {
+      file.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    } catch (error) {
+      file.close();
+      if (isLocked(error)) return null;
+      throw error;
+    }
+    locked.add(file);
+    return () => {
+      if (locked.delete(file)) file.close();
+    };
+  },
+  kernel: async () => {
+    try {
+      return (await fs.promises.readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+    } catch {
+      return "";
+    }
+  },
 };
+
+/** Node has no locks on files of its own; SQLite's hold wherever the file system has any. What is collected is released. */
+const locked = new Set<DatabaseSync>();
+/** SQLITE_BUSY. */
+const isLocked = (error: unknown): boolean =>
+  error instanceof Error && "errcode" in error && error.errcode === 5;
 
 /** Operations under way end before the descriptor is closed: its number may be another file's right afterwards. */
 const systemFile = (descriptor: number): DiskFile => {

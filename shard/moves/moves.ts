@@ -1,4 +1,4 @@
-import { shardId, slotCount, type Version } from "../../core/ids.ts";
+import { shardId, slotCount, type MapVersion, type Version } from "../../core/ids.ts";
 import { movesPerShardMax } from "../../core/limits.ts";
 import type { ImportSlots, MoveReport } from "../../core/message.ts";
 import type { Clock } from "../../core/clock.ts";
@@ -11,7 +11,9 @@ import { hasMap } from "../holding.ts";
 import type { Batch } from "../log/log.ts";
 import type { Role } from "../role.ts";
 import type { Roles } from "../roles.ts";
+import type { SlotSet } from "../route.ts";
 import type { Turn } from "../turn.ts";
+import { createTicker } from "../upkeep.ts";
 import { coming, leaving } from "./slots.ts";
 import { createSource, type Owned, type Source } from "./source.ts";
 import { dropKeys } from "./staged.ts";
@@ -41,7 +43,7 @@ export type MovesOptions = {
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
-  readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes">;
+  readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes" | "asked">;
   readonly roles: Pick<Roles, "role" | "execute" | "safe">;
   readonly topology: () => TopologyIndex | undefined;
   /** Info should hear of it at once. */
@@ -55,10 +57,14 @@ type State = {
   readonly source: Source;
   owned: Owned | null;
   targets: readonly Target[];
+  /** The version of the map that the owner was told of when it last looked for strays. */
+  map: MapVersion | null;
   /** There may be keys of slots that are not the shard's. */
   areStrays: boolean;
   /** They are being deleted, step by step. */
   isDropping: boolean;
+  /** How often clients had asked by the last step. */
+  asked: number;
 };
 
 const lookEveryMs = 20;
@@ -68,18 +74,24 @@ export const createMoves = (options: MovesOptions): Moves => {
   const source = createSource({
     ...options,
     bytesPerSecondMax: () => topology()?.topology.settings.moveBytesPerSecondMax ?? 0,
+    asked: () => counters.asked,
     sent: (bytes) => {
       counters.movedOutBytes += bytes;
     },
   });
-  const state: State = { options, source, owned: null, targets: [], areStrays: false, isDropping: false };
-  const cancel = options.clock.every(lookEveryMs, () => {
+  const state: State = {
+    ...{ options, source, owned: null, targets: [], map: null, areStrays: false, isDropping: false },
+    asked: 0,
+  };
+  const ticker = createTicker(options.clock, lookEveryMs, () => {
     for (const target of state.targets) target.tick();
     if (state.areStrays && !state.isDropping) dropStrays(state);
+    return state.areStrays || state.targets.length > 0;
   });
   return {
     follow: () => {
       follow(state);
+      if (state.areStrays || state.targets.length > 0) ticker.start();
       options.served();
     },
     append: state.source.append,
@@ -94,7 +106,7 @@ export const createMoves = (options: MovesOptions): Moves => {
       );
     },
     stop: () => {
-      cancel();
+      ticker.stop();
       state.source.stop();
       for (const target of state.targets) target.stop();
     },
@@ -115,13 +127,17 @@ const follow = (state: State): void => {
   source.follow(owned, moves);
   const wanted = owned === null || index === undefined ? [] : coming(index.topology, shard, owned.epoch);
   const kept = isSame ? state.targets.filter((target) => wanted.some(({ id }) => id === target.id)) : [];
-  for (const target of state.targets) if (!kept.includes(target)) target.stop();
+  const ended = state.targets.filter((target) => !kept.includes(target));
+  for (const target of ended) target.stop();
   state.targets = wanted.flatMap((move) => {
     const target = kept.find(({ id }) => id === move.id);
     target?.follow(move);
     return target ?? started(state, move);
   });
-  state.areStrays = owned !== null;
+  // Strays come of a start, of another map, and of moves to here that ended; nobody writes to slots that are not the shard's.
+  const map = owned?.held.holding.wantedMap ?? null;
+  if (!isSame || map !== state.map || ended.length > 0) state.areStrays = owned !== null;
+  state.map = map;
 };
 
 const started = ({ options, owned }: State, move: Move): readonly Target[] => {
@@ -170,8 +186,7 @@ const writeAs = (
 const dropStrays = (state: State): void => {
   const { options, owned, targets } = state;
   if (owned === null || !hasMap(owned.held.holding)) return;
-  const strays = owned.held.holding.slots.map((own) => (own === 0 ? 1 : 0));
-  for (const { slots } of targets) for (let i = 0; i < slotCount; i++) if (slots[i] === 1) strays[i] = 0;
+  const strays = straysOf(owned.held.holding.slots, targets);
   const outcome = { isFull: false, isDone: false };
   const isWritten = writeAs(options, owned, {
     run: (turn) => {
@@ -183,12 +198,24 @@ const dropStrays = (state: State): void => {
   if (outcome.isDone) state.areStrays = false;
   else if (isWritten && !outcome.isFull) {
     state.isDropping = true;
-    options.clock.after(dropEveryMs, () => {
+    const { asked } = options.counters;
+    const waitMs = asked === state.asked ? dropEveryMs : givingWayMs;
+    state.asked = asked;
+    options.clock.after(waitMs, () => {
       state.isDropping = false;
       if (state.areStrays) dropStrays(state);
     });
   }
 };
 
-/** Nobody waits for it. */
+/** Slots that are neither the shard's own nor on their way to it. */
+const straysOf = (own: SlotSet, targets: readonly Target[]): SlotSet => {
+  const strays = new Uint8Array(slotCount);
+  for (let i = 0; i < slotCount; i++) if (own[i] === 0) strays[i] = 1;
+  for (const { slots } of targets) for (let i = 0; i < slotCount; i++) if (slots[i] === 1) strays[i] = 0;
+  return strays;
+};
+
+/** Nobody waits for it: about half of the time, a seventh where clients ask for something. */
 const dropEveryMs = 1;
+const givingWayMs = 6;

@@ -15,6 +15,7 @@ import type { Connection, Handlers } from "../../net/connection.ts";
 import type { Held } from "../held.ts";
 import type { Batch } from "../log/log.ts";
 import { slotSetOf, type SlotSet } from "../route.ts";
+import { createTicker } from "../upkeep.ts";
 import { isOver, nextEntries, recordsOf, walkOf, type Walk } from "./outgoing.ts";
 import { createPace, type Pace } from "./pace.ts";
 import { keysIn } from "./slots.ts";
@@ -41,6 +42,8 @@ export type SourceOptions = {
   /** 0: no bound. */
   readonly bytesPerSecondMax: () => number;
   readonly sent: (bytes: number) => void;
+  /** How often clients have asked for anything so far. */
+  readonly asked: () => number;
   /** Info should hear of it at once. */
   readonly changed: () => void;
 };
@@ -74,7 +77,8 @@ type State = {
   leaving: readonly Leaving[];
   readonly peers: Set<Peer>;
   isWoken: boolean;
-  /** When there last was other work than this. */
+  /** How often clients had asked when it was last looked at, and when that was more than before. */
+  asked: number;
   busyAtMs: number;
   cancelWait: Cancel | null;
 };
@@ -87,13 +91,17 @@ export const createSource = (options: SourceOptions): Source => {
   const { clock, bytesPerSecondMax } = options;
   const state: State = {
     ...{ options, pace: createPace(clock, bytesPerSecondMax), owned: null, leaving: [] },
-    ...{ peers: new Set(), isWoken: false, busyAtMs: -Infinity, cancelWait: null },
+    ...{ peers: new Set(), isWoken: false, asked: 0, busyAtMs: -Infinity, cancelWait: null },
   };
-  const cancel = clock.every(sayEveryMs, () => {
+  const ticker = createTicker(clock, sayEveryMs, () => {
     for (const peer of state.peers) if (peer.under?.isLive === true) sayLive(peer, peer.under);
+    return state.peers.size > 0;
   });
   return {
-    opened: (connection, asked) => open(state, { connection, asked, under: null }),
+    opened: (connection, asked) => {
+      ticker.start();
+      return open(state, { connection, asked, under: null });
+    },
     follow: (owned, moves) => {
       follow(state, owned, moves);
     },
@@ -103,7 +111,7 @@ export const createSource = (options: SourceOptions): Source => {
     },
     reports: () => state.leaving.map((leaving) => reportOf(state, leaving)),
     stop: () => {
-      cancel();
+      ticker.stop();
       follow(state, null, []);
     },
   };
@@ -223,27 +231,25 @@ const wake = (state: State): void => {
   const { clock } = state.options;
   clock.soon(() => {
     state.isWoken = false;
-    const fromMs = clock.nowMs();
     let isMore = false;
     for (const peer of state.peers) if (peer.under !== null && feed(state, peer, peer.under)) isMore = true;
-    if (isMore) giveWay(state, fromMs);
+    if (isMore) giveWay(state);
   });
 };
 
-/** Of a slice: as much other work in a turn of the event loop says that there are requests. */
-const busyShare = 0.1;
-/** They come in bursts: for so long after one there will be others. */
+/** Requests come in bursts: for so long after one there will be others. */
 const busyForMs = 20;
-/** What requests get for each slice then. */
+/** What they get for each slice then. */
 const givenMs = 2;
 
-/** Goes on at once, or a little later where there is other work. */
-const giveWay = (state: State, fromMs: number): void => {
-  const { clock } = state.options;
-  const sliceEndMs = clock.nowMs();
+/** Goes on at once, or a little later where clients ask for something. How long a turn took says nothing: another process may have had the processor. */
+const giveWay = (state: State): void => {
+  const { clock, asked } = state.options;
   clock.soon(() => {
     const nowMs = clock.nowMs();
-    if (nowMs - sliceEndMs > (sliceEndMs - fromMs) * busyShare) state.busyAtMs = nowMs;
+    const now = asked();
+    if (now !== state.asked) state.busyAtMs = nowMs;
+    state.asked = now;
     if (nowMs - state.busyAtMs < busyForMs) wakeAfter(state, givenMs);
     else wake(state);
   });

@@ -124,7 +124,7 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
   clock.every(markEveryMs, () => {
     if (source === null) return;
     source.samples = withSample(source.samples, source.held.holding.version, clock.nowMs());
-    wake();
+    if (source.peers.size > 0) wake();
     const seq = source.audience?.marking() ?? 0;
     for (const peer of source.peers) mark(source, peer, seq);
   });

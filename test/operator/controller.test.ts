@@ -18,6 +18,7 @@ const startWorld = async (t: ExecutionContext, fail: (call: string) => void = ()
     stored: null as StoredOwnership | null,
     workload: null as Workload | null,
     statuses: [] as ShardClusterStatus[],
+    reads: 0,
     changed: (_: string): void => undefined,
   };
   const called = (call: string): void => {
@@ -53,7 +54,10 @@ const startWorld = async (t: ExecutionContext, fail: (call: string) => void = ()
     },
     remade: () => new Set(),
     token: () => Promise.resolve(Buffer.from("token")),
-    readOwnership: () => Promise.resolve(state.stored),
+    readOwnership: () => {
+      state.reads++;
+      return Promise.resolve(state.stored);
+    },
     writeOwnership: async (_, ownership, expected) => {
       called("writeOwnership");
       if ((state.stored?.resourceVersion ?? null) !== expected) throw new ConflictError("the topology");
@@ -124,6 +128,47 @@ test("an ownership that somebody else changed meanwhile is read again, and their
   await until("the third shard is there", () => state.stored?.ownership.shards.length === 3);
   t.is(calls.filter((call) => call === "writeOwnership").length, 3);
   await until("it is carried out", () => state.workload?.writers === 3);
+});
+
+test("looks that change nothing read nothing; what is written is decided on what is there by then", async (t) => {
+  const { calls, state, store } = await startWorld(t);
+  await until("it was carried out", () => state.workload !== null);
+  const { reads } = state;
+  state.changed("default/demo");
+  await until("it was looked at again", () => calls.filter((call) => call.startsWith("apply")).length === 2);
+  t.is(state.reads, reads);
+  const before = state.stored?.ownership;
+  if (before === undefined) throw new Error("nothing is stored");
+  store({ ...before, lastMove: 7 });
+  const written = calls.filter((call) => call === "writeOwnership").length;
+  state.cluster = { ...clusterOf(3, 2), generation: 2 };
+  state.changed("default/demo");
+  await until("the third shard is there", () => state.stored?.ownership.shards.length === 3);
+  t.is(state.stored?.ownership.lastMove, 7);
+  t.is(calls.filter((call) => call === "writeOwnership").length, written + 1);
+});
+
+test("where it is not known how a write ended, what is there is read before anything else", async (t) => {
+  let interfere: () => void = () => undefined;
+  const { calls, state, store } = await startWorld(t, (call) => {
+    if (call === "writeOwnership") interfere();
+  });
+  await until("it was carried out", () => state.workload !== null);
+  const before = state.stored?.ownership;
+  if (before === undefined) throw new Error("nothing is stored");
+  const seen = { reads: 0, calls: 0 };
+  interfere = () => {
+    interfere = () => undefined;
+    store({ ...before, lastMove: 7 });
+    Object.assign(seen, { reads: state.reads, calls: calls.length });
+    throw new Error("the connection was reset");
+  };
+  state.cluster = { ...clusterOf(3, 2), generation: 2 };
+  state.changed("default/demo");
+  await until("the third shard is there", () => state.stored?.ownership.shards.length === 3);
+  t.is(state.stored?.ownership.lastMove, 7);
+  t.is(calls[seen.calls], "writeOwnership");
+  t.true(state.reads > seen.reads);
 });
 
 test("what fails is repeated, and its events are not told twice", async (t) => {

@@ -1,3 +1,4 @@
+import type { ShardCluster } from "../../operator/shardCluster.ts";
 import { apiName } from "./world/api.ts";
 import { ownershipOf } from "./world/ownership.ts";
 import type { Seeded } from "./world/seeded.ts";
@@ -18,36 +19,44 @@ import {
 
 /** Something that goes wrong, for a while; it mends itself after that. */
 export type Fault = { readonly kind: FaultKind; readonly atMs: number; readonly forMs: number };
-export const faultKinds = [
-  "kill",
-  "killOwner",
-  "killAll",
-  "pause",
-  "pauseOwner",
-  "cut",
-  "cutOneWay",
-  "cutOff",
-  "cutGroups",
-  "islandOwner",
-  "slowNetwork",
-  "slowDisk",
-  "failSync",
-  "powerLoss",
-  "powerLossAll",
-  "wipe",
-  "apiAway",
-  "apiSlow",
-  "apiLosesAnswers",
-  "killOperator",
-  "cutOperatorFromApi",
-  "pauseOperator",
-  "evict",
-  "evictOwner",
-  "roll",
-  "scaleReaders",
-  "scaleWriters",
+/** Each with how often it is chosen among others: 0 where only a scenario asks for it. */
+const weighted = [
+  ["kill", 1],
+  ["killOwner", 2],
+  ["killAll", 1],
+  ["pause", 1],
+  ["pauseOwner", 1],
+  ["cut", 1],
+  ["cutOneWay", 1],
+  ["cutOff", 1],
+  ["cutGroups", 1],
+  ["islandOwner", 2],
+  ["slowNetwork", 1],
+  ["slowDisk", 1],
+  ["failSync", 1],
+  ["powerLoss", 1],
+  ["powerLossAll", 1],
+  // Where it costs nothing that was acknowledged (simulate.ts).
+  ["wipe", 0],
+  ["apiAway", 1],
+  ["apiSlow", 1],
+  ["apiLosesAnswers", 1],
+  ["killOperator", 1],
+  ["cutOperatorFromApi", 1],
+  ["pauseOperator", 1],
+  ["evict", 1],
+  ["evictOwner", 1],
+  ["roll", 1],
+  ["scaleReaders", 1],
+  ["scaleWriters", 6],
+  ["pauseMoves", 1],
 ] as const;
-export type FaultKind = (typeof faultKinds)[number];
+export type FaultKind = (typeof weighted)[number][0];
+
+/** What may happen to any cluster, without its data being lost; the more often in the list, the more often it does. */
+export const anyFault: readonly FaultKind[] = weighted.flatMap(([kind, weight]) =>
+  Array.from({ length: weight }, () => kind),
+);
 
 export const planFaults = (
   random: Seeded,
@@ -61,7 +70,11 @@ export const planFaults = (
   Array.from({ length: count }, () => ({
     kind: random.pick(kinds),
     atMs: random.between(fromMs, toMs),
-    forMs: random.pick([random.between(50, 500), random.between(500, 3_000), random.between(2_000, 6_000)]),
+    forMs: random.pick([
+      random.between(50, 500),
+      random.between(300, 1_500),
+      random.between(0.3, 1) * Math.max(2_500, toMs),
+    ]),
   }));
 
 export type Faults = {
@@ -222,10 +235,21 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       for (const pod of world.pods.values()) pod.isOutdated = true;
       world.changed();
       return { what: "every pod", mend: nothing };
-    case "scaleReaders":
-      return want(world, { readers: random.below(4) * world.cluster.spec.writers });
-    case "scaleWriters":
-      return want(world, { writers: 1 + random.below(3) });
+    case "scaleReaders": {
+      const { writers } = world.cluster.spec;
+      return want(world, { readers: Math.max(random.below(4) * writers, readersNeeded(world, writers)) });
+    }
+    case "scaleWriters": {
+      const { writers, readers } = world.cluster.spec;
+      const wanted = random.pick([1, 2, 3].filter((other) => other !== writers));
+      world.isResized = true;
+      return want(world, { writers: wanted, readers: Math.max(readers, readersNeeded(world, wanted)) });
+    }
+    case "pauseMoves": {
+      const { rebalance } = world.cluster.spec;
+      const carried = want(world, { rebalance: { ...rebalance, paused: true } });
+      return { ...carried, mend: () => void want(world, { rebalance }) };
+    }
     case "cutOperatorFromApi":
       return operator === null
         ? null
@@ -237,13 +261,17 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
 };
 
 /** A person changes the wishes; nobody takes that back. */
-const want = (world: World, wishes: { readonly writers?: number; readonly readers?: number }): Carried => {
+const want = (world: World, wishes: Partial<ShardCluster["spec"]>): Carried => {
   const { cluster } = world;
   const { generation, spec } = cluster;
   world.cluster = { ...cluster, generation: generation + 1, spec: { ...spec, ...wishes } };
   world.changed();
   return { what: JSON.stringify(wishes), mend: nothing };
 };
+
+/** Slots go only to a shard that has its readers in sync: nobody wishes for shards without any. */
+const readersNeeded = ({ cluster, isResized }: World, writers: number): number =>
+  isResized ? writers * cluster.spec.durability.minInSync : 0;
 
 const isOwner = (world: World, { name }: SimPod): boolean =>
   ownershipOf(world)?.shards.some(({ owner }) => owner?.pod === name) ?? false;

@@ -68,6 +68,7 @@ export const seeds: readonly Uint8Array[] = [
     zone: "z",
     uid: "u",
     startedAtMs: 1,
+    ended: [{ uid: "before", startedAtMs: 1 }],
   }),
   encodeMessage({
     kind: "report",

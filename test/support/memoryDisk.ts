@@ -212,6 +212,9 @@ const create = (medium: Medium): MemoryDisk => {
       medium.changes = medium.changes.filter((one) => one.folder !== folder);
     },
     space: async (): Promise<Space> => ({ free: Math.max(0, disk.capacity - used()), total: disk.capacity }),
+    // Its tests have no two processes at once.
+    lock: () => () => undefined,
+    kernel: async () => "memory",
   };
   return disk;
 };

@@ -1,5 +1,5 @@
 import { epoch, shardId, slotCount, version } from "../../core/ids.ts";
-import type { MoveReport, Report } from "../../core/message.ts";
+import type { MoveReport, ProcessId, Report } from "../../core/message.ts";
 import type { Ledger, Observed, Ownership, Plan, Pod, Session } from "../../operator/plan/model.ts";
 import { owningFields, reportFields } from "./fields.ts";
 import { ordinalOf, readerPod, writerPod, type ShardCluster } from "../../operator/shardCluster.ts";
@@ -75,6 +75,8 @@ export type SessionFields = {
   /** Of the pod; the process started at `startedAtMs`, or as its incarnation says: first, second, third. */
   readonly uid?: string;
   readonly startedAtMs?: number;
+  /** Those that had its volume before. */
+  readonly ended?: readonly ProcessId[];
   readonly promised?: Report["promised"];
   readonly topology?: Report["topology"];
 };
@@ -102,6 +104,7 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
       zone,
       uid: fields.uid ?? `uid of ${pod}`,
       startedAtMs: fields.startedAtMs ?? 1_000 * (1 + incarnations.indexOf(incarnation)),
+      ended: [...(fields.ended ?? [])],
       address: { host: "10.0.0.1", client: 1, replication: 2, http: 3, resp: 4 },
     },
     report: {

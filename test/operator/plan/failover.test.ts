@@ -1,5 +1,6 @@
 import test from "ava";
 import { epoch, shardId, version } from "../../../core/ids.ts";
+import type { Session } from "../../../operator/plan/model.ts";
 import { sessionOf } from "../../support/planWorld.ts";
 import {
   again,
@@ -43,6 +44,29 @@ test("an owner that is gone is fenced after a second, one that is known to have 
   t.deepEqual(stateOf(planned(shardWith(), { sessions: [...readers, restarted] })), fenced);
   const twin = sessionOf(writer, { incarnation: "second", version: 9, uid: "another" });
   t.deepEqual(stateOf(planned(shardWith(), { sessions: [...readers, twin], ...gone(10) })), kept);
+});
+
+test("a pod in place of one that was deleted by force takes over once it knows that the former has ended", (t) => {
+  const solo = shardWith({ inSync: [] });
+  const twin = (ended: readonly { uid: string; startedAtMs: number }[]): Session =>
+    again(9, { uid: "another", ended });
+  const stateWith = (session: Session) => stateOf(planned(solo, { sessions: [session], ...gone(30_000) }));
+  t.deepEqual(stateWith(twin([])), [3, writer, "first", "stable"]);
+  t.deepEqual(stateWith(twin([{ uid: `uid of ${writer}`, startedAtMs: 999 }])), [
+    3,
+    writer,
+    "first",
+    "stable",
+  ]);
+  t.deepEqual(
+    stateWith(
+      twin([
+        { uid: "between", startedAtMs: 1_500 },
+        { uid: `uid of ${writer}`, startedAtMs: 1_000 },
+      ]),
+    ),
+    [4, writer, "second", "stable"],
+  );
 });
 
 test("a new leader waits as long before it takes an owner for gone that it has never heard of", (t) => {
@@ -203,6 +227,11 @@ test("an empty volume never goes on by itself, but in a cluster that keeps nothi
   const blank = [sessionOf(reader0), sessionOf(reader1)];
   for (const shard of [shardWith({ inSync: [] }), shardWith({ inSync: [reader0] })]) {
     t.deepEqual(troublesOf(planned(shard, { cluster: lasting, sessions: [empty, ...blank] })).length, 1);
+  }
+  // A shard that is to get its first slots has nothing to lose.
+  for (const inSync of [[], [reader0]]) {
+    const bare = planned(shardWith({ inSync, slots: [] }), { cluster: lasting, sessions: [empty] });
+    t.deepEqual([stateOf(bare), reasonsOf(bare)], [[4, writer, "second", "stable"], ["OwnerNamed"]]);
   }
   const shard = shardWith({ inSync: [] });
   const lost = planned(shard, { sessions: [empty, ...blank] });

@@ -211,3 +211,17 @@ test("readers that are in sync with an owner that is gone stay until another has
   });
   t.is(done.workload.readers, 0);
 });
+
+test("readers that were let go while their owner was silently gone are called back to take its place", (t) => {
+  const { observed } = settle(observedOf(clusterOf(1, 2)), anywhere);
+  const { ownership } = observed;
+  if (ownership === null) throw new Error("there is no ownership");
+  const { assignments } = ownership;
+  const shards = ownership.shards.map((shard) => ({ ...shard, inSync: ["demo-read-0", "demo-read-1"] }));
+  // Down to no readers, in the second in which nobody knew that the owner had gone.
+  const wished = { ...observed, cluster: clusterOf(1, 0), ownership: { ...ownership, shards } };
+  const letGo = plan(wished).ownership;
+  t.deepEqual(letGo.assignments, []);
+  const sessions = observed.sessions.filter(({ pod }) => pod !== "demo-write-0");
+  t.deepEqual(plan({ ...wished, sessions, ownership: letGo }).ownership.assignments, assignments);
+});

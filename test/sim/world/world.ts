@@ -24,6 +24,8 @@ export type World = {
   readonly network: SimNetwork;
   readonly api: SimApi;
   cluster: ShardCluster;
+  /** There was another wish for writers: slots move. */
+  isResized: boolean;
   readonly pods: Map<string, SimPod>;
   readonly operators: Map<string, SimOperator>;
   /** Names of their processes. */
@@ -66,12 +68,13 @@ export type SimPod = {
   deleting: boolean;
   /** It has ended with its machine: nobody has said so yet. Null where that is not so. */
   unsaidMs: number | null;
-  starts: number;
 };
 export type RunningShard = SimProcess & {
   shard: Shard | null;
   store: Store | null;
   readonly startedAtMs: number;
+  /** As no other process ever calls itself. */
+  readonly incarnation: string;
 };
 export type SimOperator = {
   readonly name: string;
@@ -131,6 +134,7 @@ export const createWorld = (options: WorldOptions): World => {
 
   const world: World = {
     ...{ random, timeline, network, api, defects, trace, newProcess, cluster: options.cluster },
+    isResized: false,
     isCoarse: random.fork("coarse").chance(0.5),
     ...{ clients: [], pods: new Map(), operators: new Map(), watchers: new Set(), ended: new Set() },
     processOf: (name) => names.get(name) ?? null,
@@ -191,7 +195,7 @@ const addPod = (world: World, name: string, home: "writer" | "reader"): void => 
   const uid = `uid-${name}-${world.timeline.events()}`;
   const pod: SimPod = {
     ...{ name, home, uid, volume: newVolume(), running: null, deadBeforeMs: 0 },
-    ...{ deleting: false, unsaidMs: null, starts: 0, isOutdated: false },
+    ...{ deleting: false, unsaidMs: null, isOutdated: false },
   };
   world.pods.set(name, pod);
   startLater(world, pod, world.random.between(5, 200));
@@ -309,9 +313,11 @@ const startPod = (world: World, pod: SimPod): void => {
   const { timeline, network, cluster, random } = world;
   const made = world.newProcess(pod.name);
   const { process, clock, logger } = made;
-  const running: RunningShard = { ...made, shard: null, store: null, startedAtMs: clock.wallMs() };
+  const incarnation = `${pod.name}#${process.id}`;
+  const running: RunningShard = {
+    ...{ ...made, shard: null, store: null, incarnation, startedAtMs: clock.wallMs() },
+  };
   pod.running = running;
-  pod.starts++;
   if (pod.unsaidMs !== null) sayDead(world, pod, pod.unsaidMs);
   pod.unsaidMs = null;
   const failed = (error: unknown): void => {
@@ -321,7 +327,6 @@ const startPod = (world: World, pod: SimPod): void => {
     world.changed();
     startLater(world, pod, random.between(100, 1_000));
   };
-  const incarnation = `${pod.name}#${pod.starts}`;
   timeline.at(timeline.nowMs(), process, () => {
     startShard(
       {
