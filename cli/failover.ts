@@ -79,8 +79,6 @@ const phaseText = ({ phase }: Shard): string => {
       return "a new owner is being chosen";
     case "handover":
       return `being handed over to ${phase.to.pod}`;
-    case "restoring":
-      return `being restored from ${phase.from}`;
   }
 };
 

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { newSelf, silentLogger, systemRandom } from "../client/identity.ts";
-import { openInfo, type Peer } from "../client/peer.ts";
+import { openInfo } from "../client/peer.ts";
 import { systemClock as clock } from "../core/clock.ts";
 import { EdisError, messageOf } from "../core/errors.ts";
 import type { Forecast } from "../core/tools.ts";
@@ -76,12 +76,15 @@ const forecastOf = async (
 ): Promise<Forecast | null> => {
   const ending = new AbortController();
   const untilMs = clock.nowMs() + settings.timeoutMs;
+  const around = {
+    ...{ network: systemNetwork, clock, logger: silentLogger, random: systemRandom, self: newSelf() },
+    ...{ signal: ending.signal, cluster, to: "", timeoutMs: settings.timeoutMs },
+  };
   try {
-    const info = await openInfo(settings.info, {
-      ...{ network: systemNetwork, clock, logger: silentLogger, random: systemRandom, self: newSelf() },
-      ...{ signal: ending.signal, cluster, to: "", timeoutMs: settings.timeoutMs },
-    });
-    return await ask(info, { object, writers: writers ?? null, readers: readers ?? null }, untilMs);
+    const info = await again(untilMs, () => openInfo(settings.info, around));
+    return await again(untilMs, () =>
+      info.plan({ object, writers: writers ?? null, readers: readers ?? null }),
+    );
   } catch (error) {
     const isNew = error instanceof EdisError && error.code === "unknown-cluster" && object !== "";
     if (isNew) return null;
@@ -91,12 +94,13 @@ const forecastOf = async (
   }
 };
 
-const ask = async (info: Peer, asked: Parameters<Peer["plan"]>[0], untilMs: number): Promise<Forecast> => {
+/** Info has just begun to lead, or others ask as well. */
+const again = async <T>(untilMs: number, attempt: () => Promise<T>): Promise<T> => {
   for (;;) {
     try {
-      return await info.plan(asked);
+      return await attempt();
     } catch (error) {
-      const isLater = error instanceof EdisError && error.next === "retry" && info.isOpen();
+      const isLater = error instanceof EdisError && (error.code === "try-again" || error.code === "too-busy");
       if (!isLater || clock.nowMs() > untilMs) throw error;
       await clock.sleep(tryAgainMs);
     }

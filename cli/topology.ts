@@ -78,8 +78,7 @@ const row = (topology: Topology, shard: Shard, report: Report | undefined): read
   ];
 };
 
-const ownerCell = ({ members }: Topology, { owner, phase }: Shard): string => {
-  if (phase.kind === "restoring") return `${phase.target.pod} (restoring from ${phase.from})`;
+const ownerCell = ({ members }: Topology, { owner }: Shard): string => {
   if (owner === null) return "- (none yet)";
   const isUp = members.some(({ pod, incarnation }) => pod === owner.pod && incarnation === owner.incarnation);
   return isUp ? owner.pod : `${owner.pod} (away)`;

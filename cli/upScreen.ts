@@ -69,7 +69,7 @@ const moveLine = ({ from, to, slots, bytes, bytesInAll, stage }: LocalCluster["m
 };
 
 const shardRow = (shard: LocalShard): readonly string[] => {
-  const { id, ranges, epoch, keys, owner, readers, restoringFrom } = shard;
+  const { id, ranges, epoch, keys, owner, readers, change } = shard;
   const writer = owner === null ? "none yet" : podText(owner);
   const shown = readers.slice(0, readersShownMax).map(podText);
   const more = readers.length > shown.length ? [`and ${readers.length - shown.length} more`] : [];
@@ -78,7 +78,7 @@ const shardRow = (shard: LocalShard): readonly string[] => {
     ranges,
     String(epoch),
     keys.toLocaleString("en"),
-    restoringFrom === null ? writer : `${writer}, restoring from ${restoringFrom}`,
+    change === null ? writer : `${writer}, ${change}`,
     [...shown, ...more].join("  "),
   ];
 };

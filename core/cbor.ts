@@ -28,22 +28,6 @@ export const decode = (bytes: Uint8Array, budget: Budget): unknown => {
   return decodeChecked(bytes);
 };
 
-/** Reads a CBOR sequence (RFC 8742): up to `valuesMax` values one after the other. Throws as `decode` does. */
-export const decodeSequence = (bytes: Uint8Array, budget: Budget, valuesMax: number): Sized[] => {
-  const room = { left: budget.itemsMax, budget };
-  const values: Sized[] = [];
-  for (let at = 0; at < bytes.length;) {
-    if (values.length === valuesMax) throw tooLarge(`it holds more than ${valuesMax} values`);
-    const end = endOf(bytes, at, room);
-    values.push({ value: decodeChecked(bytes.subarray(at, end)), bytes: end - at });
-    at = end;
-  }
-  return values;
-};
-
-/** A value and how many bytes it took. */
-export type Sized = { readonly value: unknown; readonly bytes: number };
-
 const decodeChecked = (bytes: Uint8Array): unknown => {
   try {
     return decoder.decode(bytes) as unknown;

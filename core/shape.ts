@@ -59,7 +59,6 @@ export const shardShape = v.object({
   owner: v.nullish(podRefShape, null),
   phase: v.variant("kind", [
     v.object({ kind: v.literal("stable") }),
-    v.object({ kind: v.literal("restoring"), target: podRefShape, from: text }),
     v.object({ kind: v.literal("fencing"), epoch: branded(epoch) }),
     v.object({ kind: v.literal("handover"), to: podRefShape }),
   ]),

@@ -54,8 +54,6 @@ export type Shard = {
 
 export type Phase =
   | { readonly kind: "stable" }
-  /** The owner's process is gone and `target`, which came up without data, copies it from the pod `from` before it owns. */
-  | { readonly kind: "restoring"; readonly target: PodRef; readonly from: string }
   /** A failover: whoever hears of it promises to obey nobody below this epoch, the owner steps down. */
   | { readonly kind: "fencing"; readonly epoch: Epoch }
   /** A planned change of owner: the owner freezes, makes everything durable at `to`, and says so. */

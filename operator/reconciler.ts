@@ -6,8 +6,9 @@ import type { Look } from "./forecaster.ts";
 import type { Info } from "./info/info.ts";
 import { createLedger, type LedgerKeeper } from "./ledger.ts";
 import { announcedOf } from "./info/publish.ts";
-import type { Observed, Ownership, Plan, PlannedEvent, Refusal } from "./plan/model.ts";
+import type { Observed, Ownership, Plan, PlannedEvent, Refusal, Session } from "./plan/model.ts";
 import { plan } from "./plan/plan.ts";
+import { ownerFinder } from "./plan/reshard.ts";
 import type { Platform, Seen, StoredOwnership } from "./platform.ts";
 import { keyOf, type ShardCluster, type ShardClusterStatus } from "./shardCluster.ts";
 import { differsInKind, statusOf } from "./status.ts";
@@ -155,7 +156,16 @@ const decideOnce = async (
     memory.copy = { ...copy, stored };
   }
   info.publish(key, planned.ownership, announcedOf(cluster.spec));
+  info.metrics.decided(key, {
+    ...{ before: observed.ownership, after: planned.ownership, nowMs: clock.nowMs() },
+    served: servedOf(planned.ownership, observed.sessions),
+  });
   return decided;
+};
+
+const servedOf = ({ shards }: Ownership, sessions: readonly Session[]): ReadonlySet<ShardId> => {
+  const ownerOf = ownerFinder(sessions);
+  return new Set(shards.filter((shard) => ownerOf(shard) !== undefined).map(({ id }) => id));
 };
 
 const isChange = ({ observed, planned }: Decided): boolean => planned.ownership !== observed.ownership;

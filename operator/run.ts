@@ -1,14 +1,8 @@
-import type { Clock } from "../core/clock.ts";
-import type { Logger } from "../core/logger.ts";
-import type { PodRef } from "../core/topology.ts";
-import type { Network } from "../net/network.ts";
 import type { Api } from "./kubernetes/api.ts";
 import { acquireLease, type LeaderAddress, type LeaseTimes } from "./kubernetes/lease.ts";
-import { startOperator } from "./operator.ts";
-import type { Platform } from "./platform.ts";
+import { startOperator, type OperatorOptions } from "./operator.ts";
 
-export type RunOptions = {
-  readonly platform: Platform;
+export type RunOptions = OperatorOptions & {
   /** For the Lease. */
   readonly api: Api;
   readonly lease: {
@@ -18,14 +12,6 @@ export type RunOptions = {
     readonly address: LeaderAddress;
     readonly times?: LeaseTimes;
   };
-  readonly self: PodRef;
-  readonly host: string;
-  readonly infoPort: number;
-  readonly httpPort: number;
-  readonly network: Network;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly random: () => number;
 };
 
 /**

@@ -10,7 +10,7 @@ import type { SlotRange, Topology, TopologyIndex } from "../core/topology.ts";
 import { addEntry, noContent, type ContentDigest } from "./contentDigest.ts";
 import { hasMap, type Holding } from "./holding.ts";
 import { coming } from "./moves/slots.ts";
-import type { Roles } from "./roles.ts";
+import type { Role } from "./role.ts";
 import { slotSetOf } from "./route.ts";
 import type { EntryRange } from "./store/entries.ts";
 
@@ -27,7 +27,8 @@ export type Question = {
 
 export type DigestsOptions = {
   readonly clock: Clock;
-  readonly roles: Pick<Roles, "role">;
+  /** What this process serves; null where that is nothing whole. */
+  readonly holding: () => Holding | null;
   readonly topology: () => TopologyIndex | undefined;
 };
 
@@ -77,7 +78,7 @@ const digestOf = async (options: DigestsOptions, { asked, isWanted }: Question):
   while (!walkOn(walk)) {
     await turn(clock);
     if (!isWanted()) return null;
-    if (heldBy(options) !== holding || !hasMap(holding)) throw changed();
+    if (options.holding() !== holding || !hasMap(holding)) throw changed();
   }
   checkOwn(walk);
   const { shard } = holding;
@@ -97,7 +98,7 @@ const reached = async (options: DigestsOptions, after: Place | null): Promise<Ho
   const { clock } = options;
   const untilMs = clock.nowMs() + digestWaitMsMax;
   for (;;) {
-    const holding = heldBy(options);
+    const holding = options.holding();
     if (holding === null || !hasMap(holding)) throw changed();
     if (after === null || !isAfter(after, holding)) return holding;
     if (clock.nowMs() >= untilMs)
@@ -109,8 +110,8 @@ const reached = async (options: DigestsOptions, after: Place | null): Promise<Ho
   }
 };
 
-const heldBy = ({ roles }: DigestsOptions): Holding | null => {
-  const role = roles.role();
+/** What a process in this role can be asked for. */
+export const servedHolding = (role: Role): Holding | null => {
   if (role.kind === "nothing") return null;
   const { holding } = role.held;
   return holding.complete ? holding : null;

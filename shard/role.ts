@@ -1,9 +1,9 @@
+import type { ProcessContext } from "./processContext.ts";
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Epoch, ShardId, Version } from "../core/ids.ts";
-import type { Logger } from "../core/logger.ts";
 import type { RequestFrame, Result } from "../core/request.ts";
-import type { Home, Member, PodRef } from "../core/topology.ts";
+import type { Home, Member } from "../core/topology.ts";
 import type { Counters } from "./counters.ts";
 import type { Held } from "./held.ts";
 import { hasMap } from "./holding.ts";
@@ -16,7 +16,6 @@ import type { Publisher } from "./replication/publisher.ts";
 import type { Promises } from "./promise.ts";
 import type { SlotSet, Standing } from "./route.ts";
 import type { Tenure } from "./tenure.ts";
-import type { Network } from "../net/network.ts";
 import { subscribe, type Subscriber } from "./replication/subscriber.ts";
 import * as writing from "./writer.ts";
 
@@ -42,15 +41,8 @@ export type Waiter = {
   missing: number;
 };
 
-export type RoleOptions = {
-  readonly clusterId: string;
-  readonly self: PodRef;
+export type RoleOptions = ProcessContext & {
   readonly home: Home;
-  readonly token: Uint8Array;
-  readonly network: Pick<Network, "dial">;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly logger: Logger;
   readonly counters: Counters;
   readonly publisher: Publisher;
   readonly journal: Journal;

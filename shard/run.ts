@@ -10,11 +10,12 @@ import type { Network } from "../net/network.ts";
 import type { Config } from "./config.ts";
 import { containerBytes } from "./container.ts";
 import { createCounters, type Counters } from "./counters.ts";
-import { createDigests } from "./digests.ts";
+import { createDigests, servedHolding } from "./digests.ts";
 import { endShard } from "./ending.ts";
 import { createFront, type Front } from "./front/front.ts";
 import { listenResp, type RespListener } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
+import type { Holding } from "./holding.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
 import { createJournal } from "./journal.ts";
 import type { Disk } from "./log/disk.ts";
@@ -106,7 +107,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     },
   });
   const asked = countingAsked(roles, counters);
-  const digests = createDigests({ clock, roles, topology: () => topology.current() });
+  const holding = (): Holding | null => servedHolding(roles.role());
+  const digests = createDigests({ clock, holding, topology: topology.current });
   const front = createFront({ roles: asked, counters, parked, report, digests, topology: topology.current });
 
   const open = await openAll(config, rim, {

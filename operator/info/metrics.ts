@@ -1,12 +1,14 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { ErrorCode } from "../../core/errors.ts";
 import { countSlots } from "../../core/topology.ts";
+import { createDecisionMetrics, type Decided } from "./decisionMetrics.ts";
 import type { ClusterView } from "./info.ts";
 
 /** What Prometheus reads from the operator. */
 export type Metrics = {
   readonly text: () => Promise<string>;
   readonly reconciled: (cluster: string, seconds: number, failed: boolean) => void;
+  readonly decided: (cluster: string, decided: Decided) => void;
 };
 
 export type MetricSources = {
@@ -70,6 +72,7 @@ export const createMetrics = (sources: MetricSources): Metrics => {
       isWatched = true;
       return register.metrics();
     },
+    decided: createDecisionMetrics(register),
     reconciled: (cluster, took, failed) => {
       seconds.observe({ cluster }, took);
       if (failed) errors.inc({ cluster });

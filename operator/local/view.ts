@@ -22,7 +22,8 @@ export type LocalShard = {
   /** `0-5460`. */
   readonly ranges: string;
   readonly owner: LocalPod | null;
-  readonly restoringFrom: string | null;
+  /** How its owner is being changed, in words; null where it is not. */
+  readonly change: string | null;
   readonly keys: number;
   readonly readers: readonly LocalPod[];
 };
@@ -55,7 +56,7 @@ export const localCluster = (
       slots: countSlots(shard.slots),
       ranges: rangesText(shard),
       owner: owner === null ? null : podOf(owner),
-      restoringFrom: shard.phase.kind === "restoring" ? shard.phase.from : null,
+      change: changeText(shard),
       keys: (owner === null ? undefined : byPod.get(owner)?.report.keys) ?? 0,
       readers: readers.map(({ pod }) => podOf(pod)).sort(byOrdinal),
     };
@@ -89,6 +90,17 @@ const localPod = (
     state: member?.state ?? (process?.pid === null || process === undefined ? "gone" : "starting"),
     lagMs: serving?.kind === "reader" ? Math.round(serving.lag.ms) : null,
   };
+};
+
+const changeText = ({ phase }: Shard): string | null => {
+  switch (phase.kind) {
+    case "stable":
+      return null;
+    case "fencing":
+      return "a new owner is being chosen";
+    case "handover":
+      return `being handed over to ${phase.to.pod}`;
+  }
 };
 
 const rangesText = ({ slots }: Shard): string =>

@@ -28,9 +28,6 @@ import {
 export const planOwner = (shard: Shard, context: OwnerContext): OwnerPlan => {
   if (shard.owner === null) return firstOwner(shard, context);
   switch (shard.phase.kind) {
-    // What an operator of an earlier version had begun; its target holds nothing whole yet.
-    case "restoring":
-      return { ...unchanged({ ...shard, phase: { kind: "stable" } }, context) };
     case "stable":
       return context.forced ? fence(shard, context) : stable(shard, context);
     case "fencing":

@@ -1,12 +1,10 @@
+import type { ProcessContext } from "../processContext.ts";
 import { shardId, slotCount, type MapVersion, type Version } from "../../core/ids.ts";
 import { movesPerShardMax } from "../../core/limits.ts";
 import type { ImportSlots, MoveReport } from "../../core/message.ts";
-import type { Clock } from "../../core/clock.ts";
-import type { Logger } from "../../core/logger.ts";
-import type { Home, Move, PodRef, TopologyIndex } from "../../core/topology.ts";
+import type { Home, Move, TopologyIndex } from "../../core/topology.ts";
 import type { Counters } from "../counters.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
-import type { Network } from "../../net/network.ts";
 import { hasMap } from "../holding.ts";
 import type { Batch } from "../log/log.ts";
 import type { Role } from "../role.ts";
@@ -34,15 +32,8 @@ export type Moves = {
   readonly stop: () => void;
 };
 
-export type MovesOptions = {
-  readonly clusterId: string;
-  readonly self: PodRef;
+export type MovesOptions = ProcessContext & {
   readonly home: Home;
-  readonly token: Uint8Array;
-  readonly network: Pick<Network, "dial">;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly logger: Logger;
   readonly counters: Pick<Counters, "movedInBytes" | "movedOutBytes" | "asked">;
   readonly roles: Pick<Roles, "role" | "execute" | "safe">;
   readonly topology: () => TopologyIndex | undefined;

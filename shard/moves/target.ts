@@ -1,8 +1,7 @@
-import type { Clock } from "../../core/clock.ts";
+import type { ProcessContext } from "../processContext.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { Version } from "../../core/ids.ts";
 import { frameBytesMax, moveUndurableBytesMax } from "../../core/limits.ts";
-import type { Logger } from "../../core/logger.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -11,9 +10,8 @@ import {
   type MoveReport,
   type Role,
 } from "../../core/message.ts";
-import type { Member, Move, PodRef } from "../../core/topology.ts";
+import type { Member, Move } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
-import type { Network } from "../../net/network.ts";
 import { stayConnected } from "../../net/stayConnected.ts";
 import { makeRoom } from "../memory.ts";
 import { hostOf } from "../replication/subscriber.ts";
@@ -40,15 +38,8 @@ export type Target = {
   readonly stop: () => void;
 };
 
-export type TargetOptions = {
-  readonly clusterId: string;
-  readonly self: PodRef;
+export type TargetOptions = ProcessContext & {
   readonly role: Role;
-  readonly token: Uint8Array;
-  readonly network: Pick<Network, "dial">;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly logger: Logger;
   /**
    * Carries something out as the owner that this belongs to; `done` hears once what it wrote is durable here. False, and
    * nothing is done, where that must not write now.

@@ -45,7 +45,3 @@ export const historyUpTo = (history: History, epoch: Epoch): History =>
 /** The history with a new epoch at its end. */
 export const historyWith = (history: History, epoch: Epoch, startVersion: Version): History =>
   [...history, { epoch, startVersion }].slice(-historyLengthMax);
-
-/** The epoch in which the record of this version was written; undefined before the first one known. */
-export const epochAt = (history: History, version: Version): Epoch | undefined =>
-  history.findLast(({ startVersion }) => startVersion < version)?.epoch;

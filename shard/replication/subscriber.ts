@@ -1,9 +1,8 @@
+import type { ProcessContext } from "../processContext.ts";
 import { backoffMs } from "../../core/backoff.ts";
-import type { Clock } from "../../core/clock.ts";
 import { EdisError } from "../../core/errors.ts";
 import type { Version } from "../../core/ids.ts";
 import { frameBytesMax } from "../../core/limits.ts";
-import type { Logger } from "../../core/logger.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -13,9 +12,8 @@ import {
   type ToReader,
 } from "../../core/message.ts";
 import type { Place } from "../../core/request.ts";
-import type { Member, PodRef } from "../../core/topology.ts";
+import type { Member } from "../../core/topology.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
-import type { Network } from "../../net/network.ts";
 import { stayConnected } from "../../net/stayConnected.ts";
 import type { Holding } from "../holding.ts";
 
@@ -40,17 +38,10 @@ export type Subscriber = {
   readonly stop: () => void;
 };
 
-export type SubscriberOptions = {
-  readonly clusterId: string;
+export type SubscriberOptions = ProcessContext & {
   readonly role: Role;
-  readonly self: PodRef;
-  readonly token: Uint8Array;
   readonly source: Member;
   readonly holding: Holding;
-  readonly network: Pick<Network, "dial">;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly logger: Logger;
   /** The newest version that survives here; null while nothing whole is held. */
   readonly durable: () => Version | null;
   readonly connected: () => void;

@@ -1,10 +1,11 @@
 import test from "ava";
 import fc from "fast-check";
-import { decodeSequence, encode } from "../../core/cbor.ts";
+import { encode } from "../../core/cbor.ts";
 import { EdisError } from "../../core/errors.ts";
 import { slotCount, version } from "../../core/ids.ts";
 import { decodeStreamed } from "../../core/record.ts";
 import { createRecordCursor, skipRecords } from "../../core/recordCursor.ts";
+import { decodeSequence } from "../support/cborSequence.ts";
 import { mutated } from "../support/mutate.ts";
 
 const cursor = createRecordCursor();

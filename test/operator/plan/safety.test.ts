@@ -158,8 +158,6 @@ const judge = (is: World, before: Shard, after: Shard): string | null => {
       const isOver = word.some(({ report, silentMs }) => (report.promised?.leftMs ?? 0) <= silentMs);
       return isOver ? null : "rule 10 (c): each member's grant still holds";
     }
-    case "restoring":
-      return null;
   }
 };
 

@@ -1,6 +1,6 @@
 import test from "ava";
 import { epoch, version } from "../../../core/ids.ts";
-import { epochAt, historyUpTo, historyWith, isPartOf } from "../../../shard/replication/history.ts";
+import { historyUpTo, historyWith, isPartOf } from "../../../shard/replication/history.ts";
 
 const history = [
   { epoch: epoch(1), startVersion: version(0) },
@@ -19,13 +19,6 @@ test("a place is part of the data up to where its epoch ended, and not beyond", 
   t.false(isPartOf(at(4, 479), history, end));
   t.false(isPartOf(at(2, 100), history, end), "an epoch that this data never had");
   t.false(isPartOf(at(0, 0), history, end), "nothing at all takes a full copy");
-});
-
-test("the epoch of a record is the one that had begun before it", (t) => {
-  t.is(epochAt(history, version(1)), epoch(1));
-  t.is(epochAt(history, version(480)), epoch(1));
-  t.is(epochAt(history, version(481)), epoch(4));
-  t.is(epochAt([], version(1)), undefined);
 });
 
 test("one who got as far as an epoch knows nothing of later ones", (t) => {
