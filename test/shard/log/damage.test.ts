@@ -18,27 +18,26 @@ const tell = async (end: (rig: Rig) => Promise<void>): Promise<Story> => {
   const disk = createMemoryDisk();
   const rig = await openRig({ disk });
   const states = new Map<Version, unknown>([[rig.holding.version, contentsOf(rig.holding)]]);
-  const write = async (...operations: readonly Operation[]): Promise<void> => {
-    rig.write(...operations);
+  // One after the other, each in a frame of its own: what lies in which segment is the same each time.
+  const done = async (): Promise<void> => {
     states.set(rig.holding.version, contentsOf(rig.holding));
     await until("it is durable", () => rig.told.durable === rig.holding.version);
+  };
+  const write = async (...operations: readonly Operation[]): Promise<void> => {
+    rig.write(...operations);
+    await done();
   };
   for (let i = 0; i < 12; i++)
     await write(set(`k${i % 5}`, `value ${i}`, i % 3 === 0 ? 7e12 : null), set("n", `${i}`));
   await rig.log.snapshot();
   for (let i = 0; i < 6; i++) await write(set(`k${i % 5}`, `next ${i}`));
-  for (const record of [
-    rig.enterMap,
-    () => {
-      rig.drop("k4");
-    },
-  ]) {
-    record();
-    states.set(rig.holding.version, contentsOf(rig.holding));
-  }
+  rig.enterMap();
+  await done();
+  rig.drop("k4");
+  await done();
   await rig.log.snapshot();
   rig.drop("k3");
-  states.set(rig.holding.version, contentsOf(rig.holding));
+  await done();
   for (let i = 0; i < 4; i++) await write(del(`k${i}`), set("m", `${i}`));
   await end(rig);
   return { disk: disk.restarted(), states, last: rig.holding.version };
@@ -111,7 +110,7 @@ test("a log cut at any byte of its last segments is recovered up to there", asyn
     versions,
     versions.toSorted((a, b) => a - b),
   );
-  t.true(new Set(versions).size >= 4, versions.join());
+  t.true(new Set(versions).size >= 3, versions.join());
 });
 
 test("a log that was closed and then cut is refused", async (t) => {
