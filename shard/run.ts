@@ -106,11 +106,10 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       front.topologyChanged(before, after.topology);
     },
   });
-  const asked = countingAsked(roles, counters);
-  const front = createFront({ roles: asked, counters, parked, report, topology: topology.current });
+  const front = createFront({ roles: countingAsked(roles, counters), counters, parked, report, topology: topology.current });
 
   const open = await openAll(config, rim, {
-    ...{ front, publisher, moves, roles: asked, parked, counters, usage, report, topology },
+    ...{ front, publisher, moves, roles, parked, counters, usage, report, topology },
     registered: () => session?.isConnected() ?? false,
   });
   // Nobody is told of this process before it knows what it holds.
@@ -173,7 +172,7 @@ const openAll = async (config: Config, rim: Rim, parts: Parts): Promise<Open> =>
     ...{
       self: { pod, incarnation },
       clusterId,
-      roles,
+      roles: countingAsked(roles, counters),
       parked,
       topology: topology.current,
       report,
