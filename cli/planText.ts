@@ -72,6 +72,7 @@ const basisText: Readonly<Record<NonNullable<Forecast["estimate"]>["basis"], str
 };
 
 const duration = (seconds: number): string => {
+  if (seconds <= 1) return "a second";
   if (seconds < 120) return `${seconds} s`;
   if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
   return `${(seconds / 3_600).toFixed(1)} h`;
@@ -81,7 +82,7 @@ const podLines = (forecast: Forecast): readonly string[] => {
   const { podsAdded, podsRemoved, podsRestarted, restartsAtOnce, readersMoved } = forecast;
   const assigned = readersMoved.filter(({ from }) => from === null);
   const moved = readersMoved.filter(({ from }) => from !== null);
-  const at = restartsAtOnce === 1 ? "one at a time" : `in ${restartsAtOnce} shards at a time`;
+  const at = restartsAtOnce === 1 ? "one at a time" : `one in each of ${restartsAtOnce} shards at a time`;
   return [
     ...(podsAdded.length === 0 ? [] : [`adds ${names(podsAdded)}\n`]),
     ...(podsRemoved.length === 0
@@ -90,7 +91,7 @@ const podLines = (forecast: Forecast): readonly string[] => {
     ...(podsRestarted.length === 0
       ? []
       : [
-          `makes anew ${counted(podsRestarted.length, "pod")}, in this order, ${at}: ${names(podsRestarted)}\n`,
+          `makes anew ${counted(podsRestarted.length, "pod")}, readers first, ${at}, about in this order: ${names(podsRestarted)}\n`,
         ]),
     ...(moved.length === 0 ? [] : [`readers that follow another shard: ${readers(moved)}\n`]),
     ...(assigned.length === 0 ? [] : [`new readers: ${readers(assigned)}\n`]),

@@ -66,7 +66,7 @@ export const forecastShape = v.object({
   notes: v.array(why),
   podsAdded: pods,
   podsRemoved: pods,
-  /** In the order in which they would be made anew. */
+  /** About in the order in which they would be made anew: readers first. */
   podsRestarted: pods,
   /** So many shards have a pod made anew at a time. */
   restartsAtOnce: count,

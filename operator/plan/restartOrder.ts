@@ -9,13 +9,13 @@ export const shardsAtOnce = (shards: number): number =>
   Math.min(shardsAtOnceMax, Math.ceil(shards / shardsPerOneAtOnce));
 
 /**
- * In which order a rolling change (rollout.ts) makes these pods anew, where all goes well: readers first, shard by shard, one that
- * owns its shard last of them; then readers that have no shard; then writers. As many shards as `shardsAtOnce` says go on side by
- * side, once the first pod of a kind has come up.
+ * In which order a rolling change (rollout.ts) makes these pods anew: readers first, of a shard one after the other, one that owns
+ * its shard last of them; then readers that have no shard; then writers. Which shard's reader is next depends on who is in sync
+ * again first; as many shards as `shardsAtOnce` says go on side by side, once the first pod of a kind has come up.
  */
 export const restartOrder = (
   name: string,
-  { shards, assignments }: Ownership,
+  { shards, assignments }: Pick<Ownership, "shards" | "assignments">,
   pods: readonly string[],
 ): readonly string[] => {
   const restarted = new Set(pods);

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { epoch, mapVersion, shardId } from "../../../core/ids.ts";
 import type { Shard } from "../../../core/topology.ts";
 import type { Pod, Session } from "../../../operator/plan/model.ts";
+import { restartOrder, shardsAtOnce } from "../../../operator/plan/restartOrder.ts";
 import { planRollout, type RolloutInput, type RolloutPlan } from "../../../operator/plan/rollout.ts";
 import { readerPod, writerPod } from "../../../operator/shardCluster.ts";
 import {
@@ -261,4 +262,31 @@ test("a rolling change ends, takes one pod of a shard at a time, never an owner 
     { numRuns: 100 },
   );
   t.pass();
+});
+
+test("where all goes well, a shard's pods are made anew in the order that a forecast says, and readers before writers", (t) => {
+  for (const [writers, readersPerShard] of [
+    [1, 0],
+    [1, 2],
+    [3, 1],
+    [5, 3],
+    [8, 2],
+  ] as const) {
+    const world = start(writers, readersPerShard);
+    const { shards, assignments } = world;
+    const told = restartOrder("demo", { shards, assignments }, [...world.outdated].sort());
+    const order: string[] = [];
+    for (let steps = 0; world.outdated.size > 0 && steps < 1_000; steps++) {
+      const plan = planOf(world);
+      order.push(...plan.restarts.map(({ name }) => name));
+      step(world, plan, () => 0);
+    }
+    const ofShard = (pods: readonly string[], id: number): string[] =>
+      pods.filter((pod) => assignments.some((one) => one.pod === pod && one.shard === id));
+    for (const { id } of shards) t.deepEqual(ofShard(told, id), ofShard(order, id));
+    const firstWriter = told.findIndex((pod) => pod.includes("-write-"));
+    t.deepEqual(told.slice(firstWriter), order.slice(firstWriter));
+    t.deepEqual([...told].sort(), [...order].sort());
+    t.is(shardsAtOnce(writers), 1);
+  }
 });
