@@ -29,7 +29,7 @@ export type Source = {
   /** What this process owns now, null where that is nothing, and the moves that leave it; a frozen slot is written to no more. */
   readonly follow: (owned: Owned | null, moves: readonly Move[]) => void;
   /** Records that the log has just got. */
-  readonly append: (batch: Batch) => void;
+  readonly append: (batch: Batch) => boolean;
   readonly reports: () => readonly MoveReport[];
   readonly stop: () => void;
 };
@@ -100,6 +100,7 @@ export const createSource = (options: SourceOptions): Source => {
     append: (batch) => {
       for (const peer of state.peers)
         if (peer.under !== null) stream(state, { peer, under: peer.under }, batch);
+      return state.peers.size > 0;
     },
     reports: () => state.leaving.map((leaving) => reportOf(state, leaving)),
     stop: () => {
