@@ -37,7 +37,7 @@ export type Publisher = {
   readonly serve: (held: Held, audience?: Audience) => void;
   /** Sends everybody away. */
   readonly stop: (reason: EdisError) => void;
-  /** Sends records that the log has just got. Answers whether somebody may need their bytes for longer. */
+  /** Sends records that the log has just got. Answers whether some of their bytes may be on their way still. */
   readonly append: (batch: Batch) => boolean;
   /** Whether all who copy from here have acknowledged everything. */
   readonly isCaughtUp: () => boolean;
@@ -153,7 +153,7 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
       for (const peer of source.peers)
         if (stream(peer, batch, limits)) counters.sentBytes += batch.bytes.length;
       wake();
-      return source.peers.size > 0;
+      return [...source.peers].some(({ connection }) => connection.unsentBytes() > 0);
     },
     isCaughtUp: () => {
       const { held, peers } = source ?? { peers: [] };
