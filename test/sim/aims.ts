@@ -6,7 +6,7 @@ import { scenarioOf, type Scenario } from "./simulate.ts";
 /** One shard whose every acknowledged write is on two volumes. */
 export const inSyncCluster = (
   readers: number,
-  { leaseSeconds = 1, acks = "inSync" as "inSync" | "owner" } = {},
+  { leaseSeconds = 1, acks = "inSync" } = {},
 ): ShardCluster => {
   const { spec, ...rest } = clusterOf(1, readers);
   return {
