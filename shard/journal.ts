@@ -1,5 +1,4 @@
 import type { Epoch, MapVersion, Slot, Version } from "../core/ids.ts";
-import { journalBatchBytesMax } from "../core/limits.ts";
 import type { Operation } from "../core/record.ts";
 import { dropOpcode, mapOpcode } from "../core/recordCursor.ts";
 import type { Batch } from "./log/log.ts";
@@ -16,6 +15,7 @@ import {
   type NumberRecord,
   type SetPieces,
 } from "./replication/recordEncoder.ts";
+import { createSlabs } from "./slabs.ts";
 
 /**
  * The records that were made since they were last taken, as bytes: made once, for the log and for every reader. One
@@ -37,13 +37,18 @@ export type Journal = {
   readonly isEmpty: () => boolean;
   /** Everything that was added since, in batches of at most `journalBatchBytesMax` bytes, unless a single record has more. */
   readonly take: () => readonly Batch[];
+  /** Nobody needs the bytes of what was taken up to this version any more: they may be written over. */
+  readonly reuse: (through: Version) => void;
+  /** Somebody may need the bytes of what was taken for longer: they are left alone for good. */
+  readonly leave: () => void;
 };
 
 type At = { readonly epoch: Epoch; readonly version: Version };
 
 export const createJournal = (): Journal => {
+  const slabs = createSlabs();
   let batches: Batch[] = [];
-  let slab = Buffer.alloc(0);
+  let slab: Buffer = Buffer.alloc(0);
   /** Records lie from `start` to `at`; none where they are the same. */
   let start = 0;
   let at = 0;
@@ -51,14 +56,17 @@ export const createJournal = (): Journal => {
   let last: Version | null = null;
 
   const close = (): void => {
-    if (first !== null && last !== null) batches.push({ bytes: slab.subarray(start, at), first, last });
+    if (first !== null && last !== null) {
+      batches.push({ bytes: slab.subarray(start, at), first, last });
+      slabs.filled(last);
+    }
     start = at;
     first = null;
   };
   const room = (size: number): void => {
     if (slab.length - at >= size) return;
     close();
-    slab = Buffer.allocUnsafeSlow(Math.max(journalBatchBytesMax, size));
+    slab = slabs.begin(size);
     start = 0;
     at = 0;
   };
@@ -99,5 +107,12 @@ export const createJournal = (): Journal => {
       batches = [];
       return taken;
     },
+    reuse: (through) => {
+      // Records that were not taken yet may lie behind the others.
+      if (!slabs.reuse(through) || first !== null) return;
+      start = 0;
+      at = 0;
+    },
+    leave: slabs.leave,
   };
 };

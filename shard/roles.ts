@@ -301,6 +301,8 @@ const begin = (state: State, held: Held, epoch: Epoch): void => {
     ageMs: () => tenure.ageMs(),
     isShort: () => tenure.isShort(),
   };
+  // What another log may have still to write stays as it is.
+  journal.leave();
   const writer: Writer<Waiter> = activate(holding, epoch, { journal, isFull, usage, gate });
   const tenure: Tenure = createTenure({
     ...{ clock: options.clock, held, epoch, begins: holding.version },

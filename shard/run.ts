@@ -203,8 +203,8 @@ const keepFound = async (volume: Volume, roles: Roles): Promise<void> => {
 const alsoTo = (publisher: Publisher, moves: () => Moves): Publisher => ({
   ...publisher,
   append: (batch) => {
-    publisher.append(batch);
-    moves().append(batch);
+    const isNeeded = publisher.append(batch);
+    return moves().append(batch) || isNeeded;
   },
 });
 

@@ -124,13 +124,16 @@ export const flush = (state: Serving): void => {
   const { role, options } = state;
   state.isFlushDue = false;
   if (role.kind !== "owner") return;
-  for (const batch of options.journal.take()) {
+  const { journal, publisher } = options;
+  let isShared = false;
+  for (const batch of journal.take()) {
     role.held.log.append(batch);
-    options.publisher.append(batch);
+    isShared = publisher.append(batch) || isShared;
   }
+  if (isShared) journal.leave();
   const { version, bytes } = role.held.holding;
   state.undurable.wrote(version, bytes);
-  role.held.log.flush();
+  journal.reuse(role.held.log.flush());
 };
 
 export const logEventsOf = (state: Serving, become: () => void): LogEvents => ({

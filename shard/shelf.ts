@@ -48,7 +48,7 @@ export const createShelf = ({ open, ready, failed }: ShelfOptions): Shelf => {
       const before = kept;
       kept = null;
       if (before?.holding.shard === shard) return before;
-      wait((before?.log.close() ?? Promise.resolve()).then(() => open(shard)));
+      wait(letGo(before).then(() => open(shard)));
       return null;
     },
     empty: (held) => {
@@ -59,6 +59,12 @@ export const createShelf = ({ open, ready, failed }: ShelfOptions): Shelf => {
       await kept?.log.close();
     },
   };
+};
+
+/** Its memory goes now, and not when somebody happens to look for it. */
+const letGo = async (held: Held | null): Promise<void> => {
+  await held?.log.close();
+  held?.holding.store.clear();
 };
 
 const emptied = async (held: Held): Promise<Held> => {

@@ -7,10 +7,15 @@ const compactEveryMs = 50;
 
 /** Removes keys that have expired now and then, and a step in each turn of the event loop for as long as there are more. */
 export const keepExpiring = (clock: Clock, expire: () => { readonly isMore: boolean }): Cancel => {
+  let isExpiring = false;
   const run = (): void => {
-    if (expire().isMore) clock.soon(run);
+    isExpiring = expire().isMore;
+    if (isExpiring) clock.soon(run);
   };
-  return clock.every(expireEveryMs, run);
+  return clock.every(expireEveryMs, () => {
+    // One step in each turn: what is begun beside it would go on beside it, and there would be more of them each time.
+    if (!isExpiring) run();
+  });
 };
 
 /** Compacts what is held now and then, and a step in each turn of the event loop for as long as there is something to gain. */

@@ -29,7 +29,8 @@ on another day, commit or machine says so above its table. Servers and load shar
 with a machine of its own, for all three; ratios carry their spread for that reason.
 
 - All three: one server process on loopback, 16-byte keys, 100-byte values. Edis: the bundle \`dist/shard.cjs\`, a local cluster of one writer, no readers
-  but where they are named, the RESP port. redis-server and valkey-server: as they come, but for what is said.
+  but where they are named, the RESP port; started as \`edis up\` and the image do it, so that its store has pages of 2 MiB where the system gives them
+  to who asks. redis-server and valkey-server: as they come, but for what is said.
 - What is on disk is in \`TMPDIR\`, the same folder for all three.
 - \`a (b–c)\`: the median of the rounds, the least, the most. Ratios are taken within a round.
 - CPU: processor time of the server's process, all its threads, divided by the requests.

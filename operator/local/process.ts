@@ -82,7 +82,7 @@ export const keepRunning = (options: KeepOptions): Kept => {
 const start = ({ program, env, clock, pod }: KeepOptions, log: LogFile): ChildProcess => {
   // Its standard input says nothing and ends with this process: that is how it notices, even after a SIGKILL.
   const child = spawn(process.execPath, [program], {
-    env: { ...withoutEdis(process.env), ...env, EDIS_PARENT_PIPE: "1" },
+    env: { ...largePages, ...withoutEdis(process.env), ...env, EDIS_PARENT_PIPE: "1" },
     stdio: ["pipe", "pipe", "pipe"],
   });
   const started = {
@@ -107,6 +107,12 @@ const endOf = async (child: ChildProcess): Promise<string> => {
     return `could not be started: ${error instanceof Error ? error.message : String(error)}`;
   }
 };
+
+/**
+ * The C library asks for pages of 2 MiB where it maps that much, as the image says it, too: a store is read at random, and with pages of
+ * 4 KiB the processor has to look up where nearly every one lies. A system that has no such pages goes without.
+ */
+const largePages = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
 
 const withoutEdis = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("EDIS_")));

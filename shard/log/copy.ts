@@ -72,7 +72,7 @@ const said = async ({ setting }: State, work: () => Promise<void>): Promise<void
 const add = async (state: State, entries: Uint8Array): Promise<void> => {
   const sink = await state.writer;
   if (state.phase !== "open") throw givenUp();
-  sink.add(entries, countEntries(entries));
+  void sink.add(entries, countEntries(entries));
   await sink.taken();
 };
 

@@ -21,7 +21,7 @@ export type Line = {
   readonly id: number;
   readonly append: (batch: Batch) => void;
   /** Does at once what would be done at the end of this turn of the event loop. */
-  readonly flush: () => void;
+  readonly flush: () => Version;
   readonly newest: () => Version;
   readonly written: () => Version;
   readonly synced: () => Version;
@@ -124,6 +124,7 @@ export const createLine = (options: LineOptions, start: LineStart): Line => {
     },
     flush: () => {
       flush(state);
+      return state.written;
     },
     newest: () => state.newest,
     written: () => state.written,

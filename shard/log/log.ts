@@ -4,7 +4,7 @@ import type { EdisError } from "../../core/errors.ts";
 /** When a write counts as durable: once it is synced, or once the operating system has it and a sync follows within a second, or at some time. */
 export type Fsync = "always" | "everysec" | "never";
 
-/** Records that follow one another: a CBOR sequence of the versions `first` to `last`. The bytes do not change any more. */
+/** Records that follow one another: a CBOR sequence of the versions `first` to `last`. The bytes do not change before they are written, nor for as long as anybody else needs them. */
 export type Batch = { readonly bytes: Uint8Array; readonly first: Version; readonly last: Version };
 
 /**
@@ -17,8 +17,8 @@ export type Log = {
    * brings is written together at its end.
    */
   readonly append: (batch: Batch) => void;
-  /** Writes what was appended now: this turn of the event loop brings no more. */
-  readonly flush: () => void;
+  /** Writes what was appended now: this turn of the event loop brings no more. Answers up to which version all is written: the bytes of those batches are needed no more. */
+  readonly flush: () => Version;
   /** Resolves once everything up to here is synced, in whichever mode. Rejects once the log has failed, or its line was replaced. */
   readonly sync: (through: Version) => Promise<void>;
   /** The newest version that was appended. */

@@ -178,9 +178,7 @@ const createLog = (state: State): Log => {
     append: (batch) => {
       state.line.append(batch);
     },
-    flush: () => {
-      state.line.flush();
-    },
+    flush: () => state.line.flush(),
     sync: (through) => state.line.syncThrough(through),
     newest: () => state.line.newest(),
     durable: () => state.line.durable(),

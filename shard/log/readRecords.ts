@@ -34,7 +34,8 @@ const fromMemory = (line: Line, from: Version, bytesMax: number): Batch => {
   const found: Found = { parts: [], bytes: 0, next: from };
   for (const piece of line.pending().pieces)
     if (piece.last >= from && !take(found, { payload: viewOf(piece), ...piece }, bytesMax)) break;
-  return batchOf(found, from);
+  // A copy: what was made for the log may be written over once the log has it.
+  return { bytes: Buffer.concat(found.parts), first: from, last: version(found.next - 1) };
 };
 
 type Records = { readonly payload: Uint8Array; readonly first: Version; readonly last: Version };

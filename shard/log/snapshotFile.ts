@@ -12,8 +12,8 @@ import { createSlices, type Slices } from "./slices.ts";
 
 /** A snapshot that is being written: its place, blocks of entries, a trailer. It counts once a manifest names it. */
 export type SnapshotWriter = {
-  /** Entries as a CBOR sequence. Their bytes must not change any more. */
-  readonly add: (entries: Uint8Array, count: number) => void;
+  /** Entries as a CBOR sequence. Their bytes must not change before it is resolved; it always is. */
+  readonly add: (entries: Uint8Array, count: number) => Promise<void>;
   /** Resolves once the disk is not far behind. Rejects where a write has failed. */
   readonly taken: () => Promise<void>;
   /** Says how far records have to be replayed on it, and syncs it. */
@@ -42,19 +42,19 @@ export const writeSnapshot = (
   let checksum = begun;
   let entries = 0;
   let bytes = 0;
-  output.write([header, text]);
+  void output.write([header, text]);
   return {
     add: (payload, count) => {
       const block = layout.encodeBlockHeader(payload, count, checksum);
       checksum = block.checksum;
       entries += count;
       bytes += payload.length;
-      output.write([block.header, payload]);
+      return output.write([block.header, payload]);
     },
     taken: output.taken,
     finish: async (through) => {
       const trailer = layout.encodeTrailer({ through, entries, bytes, previous: checksum });
-      output.write([trailer]);
+      void output.write([trailer]);
       await output.drained();
       await file.sync();
       await file.close();
@@ -74,7 +74,8 @@ export const writeSnapshot = (
 };
 
 type Output = {
-  readonly write: (chunks: readonly Uint8Array[]) => void;
+  /** Resolves once the chunks are needed no more, whatever came of it. */
+  readonly write: (chunks: readonly Uint8Array[]) => Promise<void>;
   readonly taken: () => Promise<void>;
   readonly drained: () => Promise<void>;
   readonly bytes: () => number;
@@ -114,6 +115,7 @@ const createOutput = (file: DiskFile): Output => {
       const at = bytes;
       for (const { length } of chunks) bytes += length;
       tail = tail.then(() => put(chunks, at));
+      return tail;
     },
     taken: async () => {
       while (bytes - done > snapshotAheadBytesMax && failure === null && !isStopped)

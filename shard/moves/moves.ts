@@ -24,8 +24,8 @@ import { startTarget, type Target, type TargetOptions } from "./target.ts";
 export type Moves = {
   /** The topology, or what this process is, has changed. */
   readonly follow: () => void;
-  /** Records that the owner's log has just got. */
-  readonly append: (batch: Batch) => void;
+  /** Records that the owner's log has just got. Answers whether some of their bytes may be on their way still. */
+  readonly append: (batch: Batch) => boolean;
   /** A connection to the replication port whose first message asks for slots. */
   readonly opened: (connection: Connection, asked: ImportSlots) => Handlers;
   readonly reports: () => readonly MoveReport[];

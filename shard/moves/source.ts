@@ -29,8 +29,8 @@ export type Source = {
   readonly opened: (connection: Connection, asked: ImportSlots) => Handlers;
   /** What this process owns now, null where that is nothing, and the moves that leave it; a frozen slot is written to no more. */
   readonly follow: (owned: Owned | null, moves: readonly Move[]) => void;
-  /** Records that the log has just got. */
-  readonly append: (batch: Batch) => void;
+  /** Records that the log has just got. Answers whether some of their bytes may be on their way still. */
+  readonly append: (batch: Batch) => boolean;
   readonly reports: () => readonly MoveReport[];
   readonly stop: () => void;
 };
@@ -108,6 +108,7 @@ export const createSource = (options: SourceOptions): Source => {
     append: (batch) => {
       for (const peer of state.peers)
         if (peer.under !== null) stream(state, { peer, under: peer.under }, batch);
+      return [...state.peers].some(({ connection }) => connection.unsentBytes() > 0);
     },
     reports: () => state.leaving.map((leaving) => reportOf(state, leaving)),
     stop: () => {

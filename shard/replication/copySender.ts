@@ -4,7 +4,7 @@ import { encodeMessage } from "../../core/message.ts";
 import type { Connection } from "../../net/connection.ts";
 import type { Held } from "../held.ts";
 import { historyUpTo } from "./history.ts";
-import { encodeEntries } from "./recordEncoder.ts";
+import { encodeEntries, entriesBuffer } from "./recordEncoder.ts";
 
 /**
  * Sends everything that is held to one process, on a connection of its own: a sweep over the keys while writes go on. The
@@ -34,6 +34,7 @@ export const startCopy = (
   const { epoch, history, bytes, mapVersion } = holding;
   const hold = log.hold(version(holding.version + 1));
   const sweep = holding.store.sweep();
+  let room = entriesBuffer(limits.entriesPerTurn);
   let isDone = false;
   connection.send(
     encodeMessage({
@@ -44,8 +45,10 @@ export const startCopy = (
   return {
     feed: () => {
       if (isDone || connection.unsentBytes() >= limits.ahead) return false;
-      const { frame, done } = encodeEntries(sweep, limits.entriesPerTurn);
+      const { frame, done } = encodeEntries(sweep, limits.entriesPerTurn, room);
       if (frame.length > 0) connection.send(frame);
+      // What the operating system has taken may be written over; the rest is left alone.
+      if (connection.unsentBytes() > 0) room = entriesBuffer(limits.entriesPerTurn);
       sent(frame.length);
       if (!done) return true;
       isDone = true;

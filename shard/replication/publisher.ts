@@ -37,8 +37,8 @@ export type Publisher = {
   readonly serve: (held: Held, audience?: Audience) => void;
   /** Sends everybody away. */
   readonly stop: (reason: EdisError) => void;
-  /** Sends records that the log has just got. */
-  readonly append: (batch: Batch) => void;
+  /** Sends records that the log has just got. Answers whether some of their bytes may be on their way still. */
+  readonly append: (batch: Batch) => boolean;
   /** Whether all who copy from here have acknowledged everything. */
   readonly isCaughtUp: () => boolean;
   /** Everybody is told that this process ends soon. */
@@ -149,10 +149,11 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     },
     stop,
     append: (batch) => {
-      if (source === null) return;
+      if (source === null) return false;
       for (const peer of source.peers)
         if (stream(peer, batch, limits)) counters.sentBytes += batch.bytes.length;
       wake();
+      return [...source.peers].some(({ connection }) => connection.unsentBytes() > 0);
     },
     isCaughtUp: () => {
       const { held, peers } = source ?? { peers: [] };

@@ -121,10 +121,18 @@ export const writeEntry = (target: Buffer, start: number, entry: Readonly<EntryR
 export const entryBytesMax = ({ keyFrom, valueTo }: Readonly<EntryRange>): number =>
   overheadBytesMax + valueTo - keyFrom;
 
-/** A frame of the next entries of a sweep: about `bytesMax` bytes, more only where a single entry has more. */
-export const encodeEntries = (sweep: Sweep, bytesMax: number): EntriesFrame => {
+/** Memory for a frame of entries of about `bytesMax` bytes. */
+export const entriesBuffer = (bytesMax: number): Buffer =>
+  Buffer.allocUnsafeSlow(bytesMax + overheadBytesMax + usualEntryBytes);
+
+/** A frame of the next entries of a sweep, in `room` where they fit: about `bytesMax` bytes, more only where a single entry has more. */
+export const encodeEntries = (
+  sweep: Sweep,
+  bytesMax: number,
+  room = entriesBuffer(bytesMax),
+): EntriesFrame => {
   const { entry } = sweep;
-  let target = Buffer.allocUnsafeSlow(bytesMax + overheadBytesMax + usualEntryBytes);
+  let target = room;
   let at = 0;
   for (let entries = 0; ; entries++) {
     if (at >= bytesMax) return { frame: target.subarray(0, at), entries, done: false };

@@ -1,4 +1,5 @@
 import { check } from "../../core/check.ts";
+import { askToCollect } from "./collect.ts";
 import { carry, placeToMeet, type Cursor } from "./sweep.ts";
 
 /**
@@ -7,10 +8,13 @@ import { carry, placeToMeet, type Cursor } from "./sweep.ts";
  * living objects of the emptiest segment move elsewhere, and the segment's memory goes back to the operating system.
  *
  * A segment is large on purpose: from 32 MiB on the C library maps and unmaps each on its own, so that nothing of it
- * stays behind; and pages that were never written take no memory.
+ * stays behind; and pages that were never written take no memory. It is shared memory, though nobody else sees it: V8 marks
+ * the whole heap each time ordinary buffers have grown by 64 MiB, which stops requests for some ten milliseconds, and does not
+ * count shared ones. For that reason it has to be asked to collect those that are gone (collect.ts).
  *
  * Objects of more than a quarter of a usual segment lie in large ones, of twice the size or as much as one object needs: each
- * begins within the first half, so that its reference fits, and there are as many large objects as fill the address space.
+ * begins within the first half, so that its reference fits, and there are as many large objects as fill the address space. They are ordinary buffers, which are given
+ * back at once: a large value that is overwritten over and over must not pile up.
  */
 export type Arena = {
   /** log2 of the units in a segment. */
@@ -18,14 +22,18 @@ export type Arena = {
   readonly unitMask: number;
   readonly objects: Objects;
   /** Both views of each segment, by its id; empty where there is none. Id 0 is never used. */
-  readonly bytes: Uint8Array<ArrayBuffer>[];
-  readonly words: Int32Array<ArrayBuffer>[];
+  readonly bytes: Uint8Array[];
+  readonly words: Int32Array[];
   /** Units written and units freed, by segment. */
   readonly used: number[];
   readonly dead: number[];
   readonly freeIds: number[];
   /** Memory of segments that are gone, until it is used again or given back. */
-  retired: ArrayBuffer[];
+  retired: SharedArrayBuffer[];
+  /** Calls of `compactArena` that found nothing to do, one after the other. */
+  idleCalls: number;
+  /** Bytes that were let go since V8 was last asked to collect. */
+  droppedBytes: number;
   /** Which segment was opened when, counted from 1; 0 where there is none. */
   readonly order: number[];
   opened: number;
@@ -69,7 +77,7 @@ export const createArena = (unitBits: number, objects: Objects): Arena => ({
   ...{ bytes: [noBytes], words: [noWords], used: [0], dead: [0], freeIds: [], retired: [] },
   ...{ order: [0], opened: 0, isCarried: [false], sweeps: [] },
   ...{ written: { usual: 0, large: 0 }, carried: { usual: 0, large: 0 } },
-  ...{ liveUnits: 0, deadUnits: 0, heldBytes: 0, victim: 0, scanned: 0 },
+  ...{ liveUnits: 0, deadUnits: 0, heldBytes: 0, idleCalls: 0, droppedBytes: 0, victim: 0, scanned: 0 },
 });
 
 /** Room for an object. Moves none. What lies there is whatever was there before. */
@@ -88,7 +96,7 @@ const allocateIn = (arena: Arena, units: number, lane: Lane): number => {
   const size = (unitMask + 1) * unitBytes;
   const reused = arena.retired.pop();
   if (reused === undefined) arena.heldBytes += size;
-  const id = openSegment(arena, reused ?? new ArrayBuffer(size), lane);
+  const id = openSegment(arena, reused ?? new SharedArrayBuffer(size), lane);
   lane.usual = id;
   closeSegment(arena, before);
   used[id] = units;
@@ -125,7 +133,7 @@ export const free = (arena: Arena, ref: number, units: number): void => {
 const isOpen = ({ written, carried }: Arena, id: number): boolean =>
   id === written.usual || id === written.large || id === carried.usual || id === carried.large;
 
-const openSegment = (arena: Arena, buffer: ArrayBuffer, lane: Lane): number => {
+const openSegment = (arena: Arena, buffer: ArrayBufferLike, lane: Lane): number => {
   const id = arena.freeIds.pop() ?? arena.bytes.length;
   check(id < Math.min(segmentsMax, 2 ** (32 - arena.unitBits)), "the store is within its address space");
   arena.bytes[id] = new Uint8Array(buffer);
@@ -153,11 +161,11 @@ const retire = (arena: Arena, id: number): void => {
   arena.order[id] = 0;
   arena.freeIds.push(id);
   if (arena.victim === id) arena.victim = 0;
-  if (buffer.byteLength === (arena.unitMask + 1) * unitBytes) {
+  if (buffer instanceof SharedArrayBuffer) {
     arena.retired.push(buffer);
   } else {
-    // Whoever overwrites a large value over and over must not pile up what is gone until the next compaction.
     arena.heldBytes -= used * unitBytes;
+    // Gone at once, with what is viewed of it; a dropped buffer would wait for some garbage collection.
     buffer.transfer(0);
   }
 };
@@ -194,7 +202,42 @@ export const clearArena = (arena: Arena): void => {
   }
   arena.liveUnits = 0;
   arena.deadUnits = 0;
+  // The arena itself may be given up after this: nobody would give its memory back then.
+  while (giveBack(arena)) continue;
+  collectDropped(arena);
 };
+
+/** Lets the memory of a segment go that is gone; whether there was one. */
+const giveBack = (arena: Arena): boolean => {
+  const unused = arena.retired.pop();
+  if (unused === undefined) return false;
+  arena.heldBytes -= unused.byteLength;
+  arena.droppedBytes += unused.byteLength;
+  if (arena.droppedBytes >= droppedBytesMax) collectDropped(arena);
+  return true;
+};
+
+const collectDropped = (arena: Arena): void => {
+  if (arena.droppedBytes === 0) return;
+  arena.droppedBytes = 0;
+  askToCollect();
+};
+
+/** Nothing to compact: where that has been so for a while, what is kept to be used again is given back. False: there is no more to do at once. */
+const rest = (arena: Arena): false => {
+  if (++arena.idleCalls >= idleCallsMin) {
+    while (giveBack(arena)) continue;
+    collectDropped(arena);
+  }
+  return false;
+};
+
+/** Kept to be used again while there is something to compact: what is moved, or written next, goes there. */
+const sparesMax = 1;
+/** Some seconds, as compaction looks for work each 50 ms: who goes on writing retires segments, and needs others. */
+const idleCallsMin = 100;
+/** Some segments: each collection marks the whole heap, so that not every segment has one of its own. */
+const droppedBytesMax = 256 * 1024 * 1024;
 
 /** What looking at one object costs, in bytes that could have been copied meanwhile. */
 const objectCostBytes = 96;
@@ -204,18 +247,14 @@ const objectCostBytes = 96;
  * object. Answers whether there is more to do.
  */
 export const compactArena = (arena: Arena, bytesMax: number, slackBytes: number): boolean => {
-  const unused = arena.retired.pop();
-  if (unused !== undefined) {
-    arena.heldBytes -= unused.byteLength;
-    // Gone at once, with what is viewed of it; a dropped buffer would wait for some garbage collection.
-    unused.transfer(0);
-    return true;
-  }
+  if (arena.retired.length > sparesMax) return giveBack(arena);
   if (arena.victim === 0) {
     // A quarter of what lives may be dead: less would mean to copy every byte over and over again under overwrites.
-    if (arena.deadUnits * unitBytes <= slackBytes || arena.deadUnits * 4 <= arena.liveUnits) return false;
+    if (arena.deadUnits * unitBytes <= slackBytes || arena.deadUnits * 4 <= arena.liveUnits)
+      return rest(arena);
     chooseVictim(arena);
   }
+  arena.idleCalls = 0;
   const { victim, unitBits, objects } = arena;
   if (victim === 0) return true;
   let budget = bytesMax;

@@ -81,7 +81,7 @@ export const setPlace = (entries: Entries, ref: number, place: number): void => 
 export const instantOf = (entries: Entries, ref: number): number | null =>
   isExpiring(entries, ref) ? wordOf(entries, ref, 3) * halfRange + (wordOf(entries, ref, 2) >>> 0) : null;
 
-const segmentOf = (entries: Entries, ref: number): Uint8Array<ArrayBuffer> =>
+const segmentOf = (entries: Entries, ref: number): Uint8Array =>
   entries.bytes[ref >>> entries.unitBits] ?? new Uint8Array(0);
 
 /** Where the key lies in its segment. */

@@ -1,4 +1,6 @@
 import type { ShardCluster } from "../../operator/shardCluster.ts";
+import { anyPair, cutBetween, cutIsland, cutPairs, namesOf, type Carried } from "./cuts.ts";
+import { tellStory, type StoryKind } from "./stories.ts";
 import { apiName } from "./world/api.ts";
 import { ownershipOf } from "./world/ownership.ts";
 import type { Seeded } from "./world/seeded.ts";
@@ -51,7 +53,7 @@ const weighted = [
   ["scaleWriters", 6],
   ["pauseMoves", 1],
 ] as const;
-export type FaultKind = (typeof weighted)[number][0];
+export type FaultKind = (typeof weighted)[number][0] | StoryKind;
 
 /** What may happen to any cluster, without its data being lost; the more often in the list, the more often it does. */
 export const anyFault: readonly FaultKind[] = weighted.flatMap(([kind, weight]) =>
@@ -113,8 +115,6 @@ export const startFaults = (world: World, faults: readonly Fault[], random: Seed
   };
 };
 
-type Carried = { readonly what: string; readonly mend: () => void };
-
 const nothing = (): void => undefined;
 
 const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried | null => {
@@ -169,13 +169,7 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       const beside = namesOf(world).filter(
         (name) => name !== owner.name && random.chance(world.clients.includes(name) ? 0.5 : 0.1),
       );
-      const beyond = [...namesOf(world), apiName].filter(
-        (name) => name !== owner.name && !beside.includes(name),
-      );
-      return cutPairs(
-        world,
-        [owner.name, ...beside].flatMap((name) => cutBetween(name, beyond)),
-      );
+      return cutIsland(world, [owner.name, ...beside]);
     }
     case "cutGroups": {
       const side = new Map([...namesOf(world), apiName].map((name) => [name, random.chance(0.5)]));
@@ -250,6 +244,16 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       const carried = want(world, { rebalance: { ...rebalance, paused: true } });
       return { ...carried, mend: () => void want(world, { rebalance }) };
     }
+    case "islandForGood":
+    case "ownerAndLeaderIsland":
+    case "lateGrants":
+    case "restartBesideIsland":
+    case "restartUnrecorded":
+    case "forgottenGrants":
+    case "handoverIsland":
+    case "slowReaders":
+    case "readersAway":
+      return owner === null ? null : tellStory(world, kind, { owner, random });
     case "cutOperatorFromApi":
       return operator === null
         ? null
@@ -312,41 +316,6 @@ const stop = (world: World, process: Process | undefined): Carried | null => {
     what: process.name,
     mend: () => {
       goOn(world, process);
-    },
-  };
-};
-
-const namesOf = (world: World): readonly string[] => [
-  ...world.pods.keys(),
-  ...world.operators.keys(),
-  ...world.clients,
-];
-
-type Pair = readonly [from: string, to: string];
-const cutBetween = (name: string, others: readonly string[]): readonly Pair[] =>
-  others.flatMap((other): readonly Pair[] => [
-    [name, other],
-    [other, name],
-  ]);
-
-/** One pair of processes, one way or both. */
-const anyPair = (random: Seeded, names: readonly string[], bothWays: boolean): readonly Pair[] => {
-  const a = random.pick(names);
-  const others = names.filter((name) => name !== a);
-  if (others.length === 0) return [];
-  const b = random.pick(others);
-  return bothWays ? cutBetween(a, [b]) : [[a, b]];
-};
-
-const cutPairs = (world: World, pairs: readonly Pair[]): Carried | null => {
-  const fresh = pairs.filter(([from, to]) => !world.network.isCut(from, to));
-  if (fresh.length === 0) return null;
-  for (const [from, to] of fresh) world.network.cut(from, to);
-  world.network.probe();
-  return {
-    what: fresh.map(([from, to]) => `${from}>${to}`).join(" "),
-    mend: () => {
-      for (const [from, to] of fresh) world.network.mend(from, to);
     },
   };
 };

@@ -1,9 +1,9 @@
-import { fork } from "node:child_process";
+import { fork, type ChildProcess } from "node:child_process";
 import { availableParallelism } from "node:os";
-import { isSummary, type Summary } from "./summary.ts";
+import { add, isSummary, newSummary, type Summary } from "./summary.ts";
 
 /** Runs of one process before another takes its place, so that what the engine keeps of them does not add up. */
-const runsPerProcessMax = 500;
+const runsPerProcessMax = 1_000;
 
 export type Many = {
   /** The first one. */
@@ -14,52 +14,58 @@ export type Many = {
   readonly mutant: string | null;
   /** See aims.ts; all kinds of scenarios where it is not given. */
   readonly aim?: string | undefined;
-  readonly told: (text: string) => void;
+  /** What was found since, and all that was; called as it comes. */
+  readonly told?: (part: Summary, total: Summary) => void;
+  /** Ends at once. */
+  readonly signal?: AbortSignal;
 };
 
-/** Runs of consecutive seeds, on all cores (or as many processes as JOBS says). */
-export const simulateMany = async ({ seed, runs, stops, mutant, aim = "", told }: Many): Promise<Summary> => {
-  const total: Summary = {
-    runs: 0,
-    events: 0,
-    ok: 0,
-    unknown: 0,
-    undecided: 0,
-    failed: [],
-    msMax: 0,
-    cpuMs: 0,
-  };
+/** Runs of consecutive seeds, on all cores (or as many processes as JOBS says). What is kept of them does not grow with their number. */
+export const simulateMany = async (many: Many): Promise<Summary> => {
+  const { seed, runs, stops, mutant, aim = "", told, signal } = many;
+  const total = newSummary();
   const { JOBS = "" } = process.env;
-  const lanes = JOBS === "" ? availableParallelism() : Number(JOBS);
+  const lanes = Math.min(runs, JOBS === "" ? availableParallelism() : Number(JOBS));
+  const children = new Set<ChildProcess>();
+  const end = (): void => {
+    for (const child of children) child.kill("SIGKILL");
+  };
+  signal?.addEventListener("abort", end, { once: true });
   let next = seed;
+  const isOver = (): boolean =>
+    next >= seed + runs || signal?.aborted === true || (stops && total.violations > 0);
+  const heard = (part: Summary): void => {
+    add(total, part);
+    told?.(part, total);
+    // Others may be at seeds that come first; they are few, as each lane takes the next share.
+    if (stops && total.violations > 0) end();
+  };
   const lane = async (): Promise<void> => {
-    while (next < seed + runs && !(stops && total.failed.length > 0)) {
+    while (!isOver()) {
       const from = next;
-      next = Math.min(
-        seed + runs,
-        next + Math.min(runsPerProcessMax, Math.max(20, Math.ceil(runs / lanes / 4))),
-      );
-      const part = await share([String(from), String(next - from), String(stops), mutant ?? "", aim]);
-      for (const field of ["runs", "events", "ok", "unknown", "undecided", "cpuMs"] as const)
-        total[field] += part[field];
-      total.msMax = Math.max(total.msMax, part.msMax);
-      total.failed.push(...part.failed);
-      for (const { text } of part.failed) told(text);
+      const left = seed + runs - from;
+      const count = Math.min(left, runsPerProcessMax, Math.max(20, Math.ceil(left / lanes / 2)));
+      next += count;
+      await share([String(from), String(count), String(stops), mutant ?? "", aim], { children, heard });
     }
   };
   await Promise.all(Array.from({ length: lanes }, lane));
+  signal?.removeEventListener("abort", end);
   return total;
 };
 
-const share = (parameters: readonly string[]): Promise<Summary> =>
+type Around = { readonly children: Set<ChildProcess>; readonly heard: (part: Summary) => void };
+
+const share = (parameters: readonly string[], { children, heard }: Around): Promise<void> =>
   new Promise((resolve, reject) => {
     const child = fork(new URL("worker.ts", import.meta.url), parameters);
-    let summary: Summary | null = null;
+    children.add(child);
     child.on("message", (message) => {
-      if (isSummary(message)) summary = message;
+      if (isSummary(message)) heard(message);
     });
-    child.on("exit", (code) => {
-      if (summary !== null) resolve(summary);
+    child.on("exit", (code, by) => {
+      children.delete(child);
+      if (code === 0 || by === "SIGKILL") resolve();
       else reject(new Error(`seeds from ${parameters[0] ?? ""} on: the process ended with ${String(code)}`));
     });
   });

@@ -26,12 +26,19 @@ export const mutants: readonly Mutant[] = [
     to: `held.log.durable()`,
   }),
   one("fewer-than-min-in-sync", "1: minInSync is a minimum", {
+    aim: "short",
+    runs: 40,
     file: "shard/tenure.ts",
     from: `return acks === "inSync" && inSync.members.size < minInSync;`,
     to: `return acks === "inSync" && inSync.members.size < minInSync && false;`,
   }),
   {
-    ...{ name: "no-lease", aim: "island", rule: "2: checked at admission and at the answer", runs: 400 },
+    ...{
+      name: "no-lease",
+      aim: "islandForGood",
+      rule: "2: checked at admission and at the answer",
+      runs: 40,
+    },
     patches: [
       {
         file: "shard/lease.ts",
@@ -41,7 +48,7 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
-    ...{ name: "lease-from-receipt", rule: "2: the lease counts from sending", runs: 2_000 },
+    ...{ name: "lease-from-receipt", aim: "lateGrants", rule: "2: the lease counts from sending", runs: 40 },
     patches: [
       {
         file: "shard/tenure.ts",
@@ -56,10 +63,11 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   one("lease-over-former-set", "2: over the present S(owner)", {
+    aim: "unrecorded",
+    runs: 40,
     file: "shard/lease.ts",
     from: `members.get(pod) ?? -Infinity`,
     to: `members.get(pod) ?? Infinity`,
-    runs: 2_000,
   }),
   one("shrinks-before-recorded", "4: to shrink, first the record", {
     file: "shard/inSync.ts",
@@ -104,10 +112,11 @@ export const mutants: readonly Mutant[] = [
     runs: 2_000,
   }),
   one("no-boot-silence", "9: boot silence", {
+    aim: "bootSilence",
+    runs: 40,
     file: "shard/promise.ts",
     from: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs + leaseMs)`,
     to: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs)`,
-    runs: 2_000,
   }),
   one("restart-in-the-same-epoch", "11: each start of an owner's process needs a new epoch", {
     file: "shard/duty.ts",
@@ -120,11 +129,15 @@ export const mutants: readonly Mutant[] = [
     to: `  if (start === undefined || end >= place.version) return place.version <= end;\n`,
   }),
   one("unfreezes-by-itself", "13: the owner never unfreezes by itself", {
+    aim: "handover",
+    runs: 40,
     file: "shard/tenure.ts",
     from: `    isFrozen: () => state.freeze !== null,`,
     to: `    isFrozen: () => state.freeze !== null && frozenAt(state) === null,`,
   }),
   one("freezes-nothing", "13: an owner that is handed over takes no more requests", {
+    aim: "handover",
+    runs: 40,
     file: "shard/tenure.ts",
     from: `    isFrozen: () => state.freeze !== null,`,
     to: `    isFrozen: () => false,`,
@@ -163,17 +176,25 @@ export const mutants: readonly Mutant[] = [
     from: `...{ inSync: [], syncSeq: 0, phase: { kind: "stable" } },`,
     to: `...{ inSync: shard.inSync.filter((pod) => pod !== owner.pod), syncSeq: 0, phase: { kind: "stable" } },`,
   }),
-  one("grants-without-the-lease", "6: info grants only while its operator holds the Lease", {
-    file: "operator/info/grants.ts",
-    from: `if (!mayGrant()) return null;`,
-    to: ``,
-    runs: 2_000,
-  }),
+  {
+    ...{ name: "grants-without-the-lease", aim: "leader", runs: 40 },
+    rule: "6: info grants only while its operator holds the Lease",
+    patches: [
+      { file: "operator/info/grants.ts", from: `if (!mayGrant()) return null;`, to: `` },
+      // One that stops by itself soon after grants nothing that counts.
+      {
+        file: "operator/kubernetes/lease.ts",
+        from: `if (clock.nowMs() - renewedMs >= times.renewMs) lost.abort();`,
+        to: ``,
+      },
+    ],
+  },
   one("forgets-what-its-predecessor-granted", "6: a new leader waits for the grants of its predecessor", {
+    aim: "forgotten",
+    runs: 40,
     file: "operator/plan/failover.ts",
     from: `const infosMs = rules.leaseMs - Math.min(memory.grantMs, leadingMs);`,
     to: `const infosMs = rules.leaseMs - memory.grantMs - 0 * leadingMs;`,
-    runs: 2_000,
   }),
   one("grants-what-a-write-is-about-to-end", "7: nothing is granted from before the write on", {
     file: "operator/info/grants.ts",
@@ -187,7 +208,8 @@ export const mutants: readonly Mutant[] = [
     to: `if (shard === undefined) return null;`,
   }),
   one("promotes-without-waiting", "10c: an owner's lease is waited for", {
-    aim: "island",
+    aim: "islandForGood",
+    runs: 40,
     file: "operator/plan/failover.ts",
     from: `const leftMs = steppedDown ? 0 : leaseLeftMs(shard, promotion, promised);`,
     to: `const leftMs = 0 * leaseLeftMs(shard, promotion, promised);`,
@@ -198,6 +220,8 @@ export const mutants: readonly Mutant[] = [
     to: `  [...sessions.values()].filter(({ pod, report }) => inSync.length > 0 && pod !== owner?.pod && report.promised !== null);`,
   }),
   one("hands-over-before-all-is-there", "13: committed once all is durable at both", {
+    aim: "slowHandover",
+    runs: 40,
     file: "shard/tenure.ts",
     from: `if (to?.incarnation !== freeze.to.incarnation || to.acked < version) return null;`,
     to: `if (to?.incarnation !== freeze.to.incarnation) return null;`,

@@ -20,12 +20,20 @@ export type Scenario = {
   /** How long things go wrong. Virtual milliseconds. */
   readonly chaosMs: number;
   readonly faults: readonly Fault[];
+  /** The first client does nothing but linearizable reads, so that nothing else holds it up. */
+  readonly watches?: boolean;
+  /** Nothing that was acknowledged may be lost, whatever the mode and the faults. */
+  readonly keepsAll?: boolean;
+  /** From and to, since the faults began: writes that are called then are not acknowledged. Virtual milliseconds. */
+  readonly refusesWritesMs?: readonly [from: number, to: number];
 };
 
 export type Run = {
   readonly seed: number;
   readonly violations: readonly Violation[];
   readonly events: number;
+  /** There was another number of shards, for a while. */
+  readonly isResized: boolean;
   /** Virtual milliseconds, in all and from the end of the faults until all was well. */
   readonly ms: number;
   readonly healedMs: number;
@@ -40,6 +48,7 @@ export type Run = {
 /** Everything has to be well again within this, of virtual time. */
 const convergeMsMax = 60_000;
 const bootMsMax = 30_000;
+const eventsLeast = 1_000;
 
 /**
  * One run, within this call: a cluster comes up, clients work while things go wrong, everything is mended, and then all has to
@@ -55,10 +64,12 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
   const { timeline } = world;
   const until = (ms: number, holds: () => boolean): boolean => untilHolds(world, ms, holds);
 
-  const clients = createClients(world, scenario.clients, scenario.thinkMs);
+  const { watches = false, thinkMs } = scenario;
+  const clients = createClients(world, scenario.clients, { thinkMs, watches });
   if (!until(bootMsMax, () => whyNotWell(world) === null && clients.connected() === scenario.clients))
     broken("did not start", whyNotWell(world) ?? "clients are not connected");
   world.trace("world", "is up");
+  const beganMs = timeline.nowMs();
   const faults = startFaults(world, scenario.faults, world.random.fork("faults"));
   until(scenario.chaosMs, () => false);
 
@@ -70,21 +81,35 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
   const healMs = timeline.nowMs();
   until(convergeMsMax, () => whyNotWell(world) === null);
   const healedMs = timeline.nowMs() - healMs;
+  // A run of fewer events shows little.
+  until(convergeMsMax, () => timeline.events() >= eventsLeast);
   clients.end();
   finish(world, clients, broken);
 
+  const { keepsAll = false } = scenario;
   const { acks } = cluster.spec.durability;
   const result = checkHistory(clients.history, {
-    ...{ keepsAcknowledged: acks === "inSync" || scenario.faults.every(({ kind }) => keepsTail.has(kind)) },
+    keepsAcknowledged:
+      keepsAll || acks === "inSync" || scenario.faults.every(({ kind }) => keepsTail.has(kind)),
     ...{
       okMin: 5,
       faults: faults.done.length === 0 ? ["none was possible"] : faults.done,
       slotsMoved: world.isResized,
     },
   });
+  const early = acknowledgedIn(clients.history, scenario, beganMs);
+  if (early !== undefined) broken("acknowledged with too few in sync", inWords(early));
   violations.push(...result.violations, ...world.defects.map((what) => ({ kind: "defect", key: "", what })));
   return {
-    ...{ seed, violations, events: timeline.events(), ms: timeline.nowMs(), healedMs, hash: timeline.hash() },
+    ...{
+      seed,
+      violations,
+      isResized: world.isResized,
+      events: timeline.events(),
+      ms: timeline.nowMs(),
+      healedMs,
+      hash: timeline.hash(),
+    },
     ...{
       ok: result.ok,
       unknown: result.unknown,
@@ -94,6 +119,20 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
     },
   };
 };
+
+/** A write that was acknowledged when none could be. */
+const acknowledgedIn = (
+  history: History,
+  { refusesWritesMs: [fromMs, toMs] = [0, 0] }: Scenario,
+  beganMs: number,
+): History[number] | undefined =>
+  history.find(
+    ({ op, outcome, invokeNs, completeNs }) =>
+      op !== "get" &&
+      outcome === "ok" &&
+      invokeNs / 1e6 >= beganMs + fromMs &&
+      completeNs / 1e6 <= beganMs + toMs,
+  );
 
 /** After these nobody but the owner's own process, with all it had, goes on as owner, whatever the mode. */
 const keepsTail: ReadonlySet<FaultKind> = new Set([

@@ -1,6 +1,6 @@
-/** Some runs, one after the other, for many.ts: `worker.ts SEED COUNT STOPS [MUTANT [AIM]]`. */
+/** Some runs, one after the other, for many.ts: `worker.ts SEED COUNT STOPS [MUTANT [AIM]]`. Tells what it found now and then. */
 import { mutate } from "./mutate.ts";
-import type { Summary } from "./summary.ts";
+import { newSummary, type Summary } from "./summary.ts";
 
 const [first = 1, count = 1] = process.argv.slice(2).map(Number);
 const stops = process.argv[4] === "true";
@@ -13,33 +13,45 @@ const { aimed } = await import("./aims.ts");
 
 // Errors are answers here, thousands of them; nobody reads where they were made.
 Error.stackTraceLimit = 3;
+// Whoever started this says when it ends.
+process.on("SIGINT", () => undefined);
 
-const summary: Summary = {
-  runs: 0,
-  events: 0,
-  ok: 0,
-  unknown: 0,
-  undecided: 0,
-  msMax: 0,
-  cpuMs: 0,
-  failed: [],
+/** Told at once where there is a violation. */
+const tellEvery = 20;
+
+let summary: Summary = newSummary();
+let cpuMs = 0;
+const tell = (then: () => void): void => {
+  const { user, system } = process.cpuUsage();
+  summary.cpuMs = (user + system) / 1000 - cpuMs;
+  cpuMs += summary.cpuMs;
+  const told = summary;
+  summary = newSummary();
+  process.send?.(told, then);
 };
 
-const next = (seed: number): void => {
-  if (seed === first + count || (stops && summary.failed.length > 0)) {
-    const { user, system } = process.cpuUsage();
-    summary.cpuMs = (user + system) / 1000;
-    process.send?.(summary, () => process.exit(0));
+const next = (seed: number, isOver: boolean): void => {
+  if (isOver) {
+    tell(() => process.exit(0));
     return;
   }
   const run = simulate(aimed(aim, seed));
+  const { violations, events, ok, unknown, undecided, isResized, healedMs } = run;
   summary.runs++;
-  summary.events += run.events;
-  summary.ok += run.ok;
-  summary.unknown += run.unknown;
-  summary.undecided += run.undecided;
-  summary.msMax = Math.max(summary.msMax, run.healedMs);
-  if (run.violations.length > 0) summary.failed.push({ seed, text: describe(run).slice(0, 2_000) });
-  setImmediate(next, seed + 1);
+  summary.events += events;
+  summary.eventsLeast = Math.min(summary.eventsLeast, events);
+  if (isResized) summary.moved++;
+  summary.ok += ok;
+  summary.unknown += unknown;
+  summary.undecided += undecided;
+  summary.msMax = Math.max(summary.msMax, healedMs);
+  const hasFailed = violations.length > 0;
+  if (hasFailed) {
+    summary.violations++;
+    summary.failed.push({ seed, text: describe(run).slice(0, 2_000) });
+  }
+  const willEnd = seed + 1 === first + count || (stops && hasFailed);
+  if (!willEnd && (hasFailed || summary.runs === tellEvery)) tell(() => undefined);
+  setImmediate(next, seed + 1, willEnd);
 };
-setImmediate(next, first);
+setImmediate(next, first, count === 0);

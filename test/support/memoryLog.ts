@@ -25,7 +25,8 @@ export const createMemoryLog = (at: Version = version(0), bytesMax = Infinity): 
       newest = batch.last;
       drop();
     },
-    flush: () => undefined,
+    // What was appended is held here for good.
+    flush: () => version(0),
     sync: () => Promise.resolve(),
     newest: () => newest,
     durable: () => newest,

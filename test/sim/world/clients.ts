@@ -17,7 +17,14 @@ export type Clients = {
 
 type Asked = Pick<Operation, "op" | "key" | "value" | "expect" | "level">;
 
-export const createClients = (world: World, count: number, thinkMs: number): Clients => {
+export type Working = {
+  /** Between two operations, on average. Virtual milliseconds. */
+  readonly thinkMs: number;
+  /** The first client does nothing but linearizable reads. */
+  readonly watches: boolean;
+};
+
+export const createClients = (world: World, count: number, { thinkMs, watches }: Working): Clients => {
   const history: Operation[] = [];
   const state: State = { history, ids: 0, values: 0, isEnding: false, working: 0, connected: 0 };
   const processes = Array.from({ length: count }, (_, i) => world.newProcess(`client-${i}`));
@@ -30,7 +37,7 @@ export const createClients = (world: World, count: number, thinkMs: number): Cli
         .then(async (client) => {
           clients.push(client);
           state.connected++;
-          await work(state, { world, client, made, thinkMs });
+          await work(state, { world, client, made, thinkMs, watches: watches && made === processes[0] });
         })
         .catch((error: unknown) => {
           world.defects.push(`${made.process.name} failed: ${String(error)}`);
@@ -51,7 +58,15 @@ export const createClients = (world: World, count: number, thinkMs: number): Cli
       const made = processes[0];
       const client = clients[0];
       if (made === undefined || client === undefined) return;
-      const worker = { world, client, made, thinkMs, process: ++state.ids, session: client.session() };
+      const worker = {
+        world,
+        client,
+        made,
+        thinkMs,
+        watches,
+        process: ++state.ids,
+        session: client.session(),
+      };
       const keys = new Set(history.filter(({ op }) => op !== "get").map(({ key }) => key));
       for (const key of [...keys].sort()) {
         for (;;) {
@@ -84,6 +99,7 @@ type Worker = {
   readonly client: Client;
   readonly made: SimProcess;
   readonly thinkMs: number;
+  readonly watches: boolean;
   process: number;
   session: Session;
 };
@@ -94,7 +110,8 @@ const work = async (state: State, given: Omit<Worker, "process" | "session">): P
   // What it wrote may keep a client waiting where one that only reads would be answered.
   const onlyReads = random.chance(0.3);
   while (!state.isEnding) {
-    const asked = onlyReads ? chooseRead(random) : choose(state, random);
+    const chosen = onlyReads || given.watches ? chooseRead(random) : choose(state, random);
+    const asked: Asked = given.watches ? { ...chosen, level: "linearizable" } : chosen;
     const outcome = await ask(state, worker, asked);
     if (outcome === "unknown") {
       worker.process = ++state.ids;

@@ -1,0 +1,219 @@
+import { cutBetween, cutIsland, cutPairs, namesOf, type Carried } from "./cuts.ts";
+import type { Seeded } from "./world/seeded.ts";
+import {
+  endOperator,
+  endPod,
+  remakePod,
+  restartOperator,
+  startLater,
+  type SimPod,
+  type World,
+} from "./world/world.ts";
+
+/**
+ * What goes wrong in several steps, each at its time, as chance hardly ever has it: each is about one rule of docs/ownership.md,
+ * and shows what comes of leaving it out. An owner and one client that hears of nobody else are always part of it: the client
+ * reads what the owner would answer if it did not know better.
+ */
+export type StoryKind =
+  | "islandForGood"
+  | "ownerAndLeaderIsland"
+  | "lateGrants"
+  | "restartBesideIsland"
+  | "restartUnrecorded"
+  | "forgottenGrants"
+  | "handoverIsland"
+  | "slowReaders"
+  | "readersAway";
+
+type Around = { readonly owner: SimPod; readonly random: Seeded };
+
+export const tellStory = (world: World, kind: StoryKind, around: Around): Carried | null => {
+  const { owner, random } = around;
+  const island = [owner.name, ...world.clients.slice(0, 1)];
+  switch (kind) {
+    // The owner, and all that it is told, on one side; the others go on without it.
+    case "islandForGood":
+      return inSteps(world, kind, [[0, () => cutIsland(world, island)]]);
+    // The operator that leads is with the owner, and cannot know that another leads by now.
+    case "ownerAndLeaderIsland": {
+      const leader = leaderOf(world);
+      return leader === null ? null : cutIsland(world, [...island, leader]);
+    }
+    // Grants come in the moment in which the way back from the readers is there again, long after they were asked for.
+    case "lateGrants":
+      return lateGrants(world, around);
+    // The owner has its lease from its readers alone; they start anew in the moment in which it is cut off from them.
+    case "restartBesideIsland":
+      return inSteps(world, kind, [
+        [
+          0,
+          () =>
+            cutPairs(
+              world,
+              island.flatMap((name) => cutBetween(name, [...world.operators.keys()])),
+            ),
+        ],
+        [random.between(1_300, 1_700), () => both(cutIsland(world, island), restartReaders(world, 20))],
+      ]);
+    // A member starts anew, of which nobody can record that it was gone; the owner is cut off before it is granted anything.
+    case "restartUnrecorded":
+      return inSteps(world, kind, [
+        [0, () => awayApi(world)],
+        [20, () => restartReaders(world, 10)],
+        [20 + random.between(30, 200), () => cutIsland(world, island)],
+        [400, () => backApi(world)],
+      ]);
+    // Only the operator grants, and nobody can record that no reader does; then it ends, and another does not know of its grants.
+    case "forgottenGrants":
+      return forgottenGrants(world, around);
+    // A handover in whose middle nothing reaches the former owner any more.
+    case "handoverIsland":
+      world.api.slowMs = 100;
+      remakePod(world, owner);
+      return inSteps(world, kind, [
+        [random.between(20, 400), () => cutIsland(world, island)],
+        [1_500, () => backApi(world)],
+      ]);
+    // Readers keep up, but take a while until anything survives with them.
+    case "slowReaders": {
+      const volumes = readerPods(world).map(({ volume }) => volume);
+      for (const volume of volumes) volume.slowMs = 900;
+      return {
+        what: "",
+        mend: () => {
+          for (const volume of volumes) volume.slowMs = 0;
+        },
+      };
+    }
+    case "readersAway":
+      return cutPairs(
+        world,
+        readersOf(world).flatMap((reader) => cutBetween(owner.name, [reader])),
+      );
+  }
+};
+
+const lateGrants = (world: World, { owner }: Around): Carried | null => {
+  const [client = ""] = world.clients;
+  const island = [owner.name, client];
+  const others = namesOf(world).filter((name) => !island.includes(name));
+  const readers = readersOf(world);
+  return inSteps(world, "lateGrants", [
+    [
+      0,
+      () =>
+        both(
+          // It is heard still; what is said to it waits.
+          cutPairs(
+            world,
+            others.map((other) => [other, owner.name]),
+          ),
+          cutPairs(world, cutBetween(client, others)),
+        ),
+    ],
+    [250, () => cutIsland(world, island)],
+    [
+      3_000,
+      () => {
+        for (const reader of readers) world.network.mend(reader, owner.name);
+        return null;
+      },
+    ],
+  ]);
+};
+
+const forgottenGrants = (world: World, { owner }: Around): Carried | null => {
+  const [client = ""] = world.clients;
+  const operator = [...world.operators.values()].find(({ running }) => running !== null);
+  if (operator === undefined) return null;
+  return inSteps(world, "forgottenGrants", [
+    [
+      0,
+      () =>
+        both(
+          awayApi(world),
+          cutPairs(
+            world,
+            readersOf(world).flatMap((reader) => cutBetween(owner.name, [reader])),
+          ),
+        ),
+    ],
+    [
+      1_800,
+      () => {
+        endOperator(world, operator);
+        restartOperator(world, operator, 100);
+        backApi(world);
+        return cutIsland(world, [owner.name, client]);
+      },
+    ],
+  ]);
+};
+
+type Step = readonly [afterMs: number, carryOut: () => Carried | null];
+
+/** Each at its time after the first; what is not over then is taken back together. */
+const inSteps = (world: World, what: string, steps: readonly Step[]): Carried => {
+  const carried: Carried[] = [];
+  let isOver = false;
+  for (const [afterMs, carryOut] of steps) {
+    const step = (): void => {
+      if (isOver) return;
+      const done = carryOut();
+      if (done === null) return;
+      world.trace("fault", `${what}: ${done.what}`);
+      carried.push(done);
+    };
+    if (afterMs === 0) step();
+    else world.timeline.at(world.timeline.nowMs() + afterMs, null, step);
+  }
+  return {
+    what,
+    mend: () => {
+      isOver = true;
+      for (const { mend } of carried) mend();
+    },
+  };
+};
+
+const both = (a: Carried | null, b: Carried | null): Carried => ({
+  what: [a?.what, b?.what].filter((what) => what !== undefined).join(" "),
+  mend: () => {
+    a?.mend();
+    b?.mend();
+  },
+});
+
+const awayApi = (world: World): Carried => {
+  world.api.isAway = true;
+  return { what: "no API", mend: () => void backApi(world) };
+};
+
+const backApi = (world: World): null => {
+  world.api.isAway = false;
+  world.api.slowMs = 0;
+  return null;
+};
+
+const readerPods = (world: World): readonly SimPod[] =>
+  [...world.pods.values()].filter(({ home, running }) => home === "reader" && running !== null);
+const readersOf = (world: World): readonly string[] => readerPods(world).map(({ name }) => name);
+
+const restartReaders = (world: World, ms: number): Carried => {
+  const pods = readerPods(world);
+  for (const pod of pods) {
+    endPod(world, pod, { isHeard: true });
+    startLater(world, pod, ms);
+  }
+  world.changed();
+  return { what: pods.map(({ name }) => name).join(" "), mend: () => undefined };
+};
+
+const leaderOf = (world: World): string | null => {
+  const found = [...world.api.objects].find(([path]) => path.includes("/leases/"));
+  const spec: unknown = found?.[1].spec;
+  const holder: unknown =
+    typeof spec === "object" && spec !== null ? Reflect.get(spec, "holderIdentity") : null;
+  return typeof holder === "string" && world.operators.has(holder) ? holder : null;
+};
