@@ -28,7 +28,10 @@ test("edis plan tells what a file would change, changes nothing, and is right", 
   t.teardown(world.stop);
   await world.ready(2);
   const client = await connect({ info: world.running.infoUrl });
-  const before = client.topology().shards;
+  // Who is in sync changes by itself.
+  const shards = () =>
+    client.topology().shards.map(({ id, epoch, owner, slots }) => ({ id, epoch, owner, slots }));
+  const before = shards();
   const wished = join(world.folder, "wished.yaml");
   writeFileSync(wished, clusterYaml(3, 4));
 
@@ -44,7 +47,7 @@ test("edis plan tells what a file would change, changes nothing, and is right", 
   t.regex(shown.out, /\nadds demo-write-2, demo-read-2, demo-read-3\n/);
   t.is((await planOf(world, "demo", "--writers", "3", "--readers", "4")).out, shown.out);
   const told = JSON.parse((await planOf(world, "-f", wished, "--output", "json")).out) as Forecast;
-  t.deepEqual(client.topology().shards, before);
+  t.deepEqual(shards(), before);
 
   world.write(clusterYaml(3, 4));
   await world.ready(4, 60_000);

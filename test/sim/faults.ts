@@ -251,7 +251,7 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
     case "restartUnrecorded":
     case "forgottenGrants":
     case "handoverIsland":
-    case "slowReaders":
+    case "deafHeirs":
     case "readersAway":
       return owner === null ? null : tellStory(world, kind, { owner, random });
     case "cutOperatorFromApi":

@@ -208,7 +208,7 @@ export const mutants: readonly Mutant[] = [
     to: `if (shard === undefined) return null;`,
   }),
   one("promotes-without-waiting", "10c: an owner's lease is waited for", {
-    aim: "islandForGood",
+    aim: "longLease",
     runs: 40,
     file: "operator/plan/failover.ts",
     from: `const leftMs = steppedDown ? 0 : leaseLeftMs(shard, promotion, promised);`,
@@ -220,7 +220,7 @@ export const mutants: readonly Mutant[] = [
     to: `  [...sessions.values()].filter(({ pod, report }) => inSync.length > 0 && pod !== owner?.pod && report.promised !== null);`,
   }),
   one("hands-over-before-all-is-there", "13: committed once all is durable at both", {
-    aim: "slowHandover",
+    aim: "deafHeirs",
     runs: 40,
     file: "shard/tenure.ts",
     from: `if (to?.incarnation !== freeze.to.incarnation || to.acked < version) return null;`,

@@ -23,7 +23,7 @@ export type StoryKind =
   | "restartUnrecorded"
   | "forgottenGrants"
   | "handoverIsland"
-  | "slowReaders"
+  | "deafHeirs"
   | "readersAway";
 
 type Around = { readonly owner: SimPod; readonly random: Seeded };
@@ -46,23 +46,15 @@ export const tellStory = (world: World, kind: StoryKind, around: Around): Carrie
     // The owner has its lease from its readers alone; they start anew in the moment in which it is cut off from them.
     case "restartBesideIsland":
       return inSteps(world, kind, [
-        [
-          0,
-          () =>
-            cutPairs(
-              world,
-              island.flatMap((name) => cutBetween(name, [...world.operators.keys()])),
-            ),
-        ],
+        [0, () => apart(world, island, [...world.operators.keys()])],
         [random.between(1_300, 1_700), () => both(cutIsland(world, island), restartReaders(world, 20))],
       ]);
     // A member starts anew, of which nobody can record that it was gone; the owner is cut off before it is granted anything.
     case "restartUnrecorded":
       return inSteps(world, kind, [
-        [0, () => awayApi(world)],
+        [0, () => apart(world, island, [...world.operators.keys()])],
         [20, () => restartReaders(world, 10)],
-        [20 + random.between(30, 200), () => cutIsland(world, island)],
-        [400, () => backApi(world)],
+        [20 + random.between(20, 140), () => cutIsland(world, island)],
       ]);
     // Only the operator grants, and nobody can record that no reader does; then it ends, and another does not know of its grants.
     case "forgottenGrants":
@@ -72,25 +64,26 @@ export const tellStory = (world: World, kind: StoryKind, around: Around): Carrie
       world.api.slowMs = 100;
       remakePod(world, owner);
       return inSteps(world, kind, [
-        [random.between(20, 400), () => cutIsland(world, island)],
+        [random.between(150, 450), () => cutIsland(world, island)],
         [1_500, () => backApi(world)],
       ]);
-    // Readers keep up, but take a while until anything survives with them.
-    case "slowReaders": {
-      const volumes = readerPods(world).map(({ volume }) => volume);
-      for (const volume of volumes) volume.slowMs = 900;
-      return {
-        what: "",
-        mend: () => {
-          for (const volume of volumes) volume.slowMs = 0;
-        },
-      };
-    }
+    // A handover to one that nothing reaches any more.
+    case "deafHeirs":
+      world.api.slowMs = 100;
+      remakePod(world, owner);
+      return inSteps(world, kind, [
+        [
+          random.between(20, 300),
+          () =>
+            cutPairs(
+              world,
+              readersOf(world).map((reader) => [owner.name, reader]),
+            ),
+        ],
+        [1_500, () => backApi(world)],
+      ]);
     case "readersAway":
-      return cutPairs(
-        world,
-        readersOf(world).flatMap((reader) => cutBetween(owner.name, [reader])),
-      );
+      return apart(world, [owner.name], readersOf(world));
   }
 };
 
@@ -127,18 +120,10 @@ const forgottenGrants = (world: World, { owner }: Around): Carried | null => {
   const [client = ""] = world.clients;
   const operator = [...world.operators.values()].find(({ running }) => running !== null);
   if (operator === undefined) return null;
+  // Nobody else writes there any more: a read waits for what is not acknowledged yet.
+  const others = [...readersOf(world), ...world.clients.filter((one) => one !== client)];
   return inSteps(world, "forgottenGrants", [
-    [
-      0,
-      () =>
-        both(
-          awayApi(world),
-          cutPairs(
-            world,
-            readersOf(world).flatMap((reader) => cutBetween(owner.name, [reader])),
-          ),
-        ),
-    ],
+    [0, () => both(awayApi(world), apart(world, [owner.name], others))],
     [
       1_800,
       () => {
@@ -150,6 +135,13 @@ const forgottenGrants = (world: World, { owner }: Around): Carried | null => {
     ],
   ]);
 };
+
+/** Nobody of the one group hears of any of the other. */
+const apart = (world: World, some: readonly string[], others: readonly string[]): Carried | null =>
+  cutPairs(
+    world,
+    some.flatMap((name) => cutBetween(name, others)),
+  );
 
 type Step = readonly [afterMs: number, carryOut: () => Carried | null];
 
