@@ -15,7 +15,6 @@ import { endShard } from "./ending.ts";
 import { createFront, type Front } from "./front/front.ts";
 import { listenResp, type RespListener } from "./front/resp/server.ts";
 import { healthRoutes } from "./health.ts";
-import type { Holding } from "./holding.ts";
 import { startInfoSession, type InfoSession } from "./info.ts";
 import { createJournal } from "./journal.ts";
 import type { Disk } from "./log/disk.ts";
@@ -106,10 +105,9 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
       front.topologyChanged(before, after.topology);
     },
   });
-  const asked = countingAsked(roles, counters);
-  const holding = (): Holding | null => servedHolding(roles.role());
-  const digests = createDigests({ clock, holding, topology: topology.current });
-  const front = createFront({ roles: asked, counters, parked, report, digests, topology: topology.current });
+  const [asked, current] = [countingAsked(roles, counters), topology.current];
+  const digests = createDigests({ clock, topology: current, holding: () => servedHolding(roles.role()) });
+  const front = createFront({ roles: asked, counters, parked, report, digests, topology: current });
 
   const open = await openAll(config, rim, {
     ...{ front, publisher, moves, roles: asked, parked, counters, usage, report, topology },
