@@ -21,8 +21,6 @@ export type Around = {
   readonly load: Lines<LoadLine>;
   /** Nodes with neither the load nor the operator that leads. */
   readonly victims: readonly string[];
-  /** Shards with a pod whose container was killed, which is about to be made anew: the kubelet lets one wait before it starts it a third time. */
-  readonly renewing: Map<number, Promise<void>>;
 };
 
 /** Does it once, to whoever is fit for it. */
@@ -39,20 +37,20 @@ const isWell = ({ owner, inSync, phase }: ShardSeen): boolean =>
   owner !== null && phase.kind === "stable" && inSync.length === copies - 1;
 const isHome = ({ id, owner }: ShardSeen): boolean => owner?.pod === `demo-write-${id}`;
 
-let turn = 0;
-/** A shard that is well and fit, each in turn. */
-const pick = ({ shards }: Around, isFit: (shard: ShardSeen) => boolean = () => true): Promise<ShardSeen> => {
-  turn++;
-  return shards.until("a shard is well", wellMs, (now) => {
-    const inTurn = now.map((_, i) => now[(turn + i) % now.length]);
-    return inTurn.find((shard) => shard !== undefined && isWell(shard) && isFit(shard)) ?? null;
-  });
-};
-
 const allWell = ({ shards }: Around, isFit: (shard: ShardSeen) => boolean = () => true): Promise<true> =>
   shards.until("all shards are well", wellMs, (now) =>
     now.length > 0 && now.every((shard) => isWell(shard) && isFit(shard)) ? true : null,
   );
+
+let turn = 0;
+/** Each shard in turn, while all is well and no pod starts: what one thing costs is to be seen, not what two do. */
+const pick = async (around: Around): Promise<ShardSeen> => {
+  await allWell(around);
+  const { shards } = around;
+  const shard = shards.now()[turn++ % shards.now().length];
+  if (shard === undefined) throw new Error("there is no shard");
+  return shard;
+};
 
 /** Every one of these has another owner than before. */
 const moved = ({ shards }: Around, before: readonly ShardSeen[]): Promise<true> =>
@@ -79,6 +77,9 @@ const slotsOf =
   (slot: number): boolean =>
     shards.some(({ slots }) => slots.some(([from, to]) => from <= slot && slot <= to));
 
+const isCalm = (lines: readonly LoadLine[], isMeant: (slot: number) => boolean): boolean =>
+  lines.every(({ gaps }) => gaps.every(([slot, ms]) => !isMeant(slot) || ms < calmMs));
+
 /** The longest gap of each shard's slots while something is done, until writes go on. */
 const during = async (
   around: Around,
@@ -86,13 +87,12 @@ const during = async (
   act: () => Promise<unknown>,
 ): Promise<{ readonly gapMsOf: (shard: ShardSeen) => number; readonly errors: number }> => {
   const { load } = around;
-  const sinceMs = await fresh(around, 1);
+  await load.until("writes go on", soonMs, (all) => (isCalm(all.slice(-2), () => true) ? true : null));
+  const sinceMs = await fresh(around);
   await act();
   const isTheirs = slotsOf(shards);
   await fresh(around);
-  await load.until("writes go on", soonMs, (all) =>
-    all.at(-1)?.gaps.every(([slot, ms]) => !isTheirs(slot) || ms < calmMs) === true ? true : null,
-  );
+  await load.until("writes go on", soonMs, (all) => (isCalm(all.slice(-1), isTheirs) ? true : null));
   const lines = load.all().filter((line) => line.atMs > sinceMs);
   const [before, after] = [load.all().find((line) => line.atMs === sinceMs), lines.at(-1)];
   const failed = (line: LoadLine | undefined): number =>
@@ -105,27 +105,16 @@ const during = async (
 };
 
 const killed: Kind = async (around) => {
-  const { renewing } = around;
-  const shard = await pick(around, ({ id }) => !renewing.has(id));
+  const shard = await pick(around);
   const pod = shard.owner?.pod ?? "";
   const { gapMsOf, errors } = await during(around, [shard], async () => {
     await signalShard?.("KILL", pod);
     await moved(around, [shard]);
   });
-  renewing.set(shard.id, renew(around, { id: shard.id, pod }));
-  return [{ kind: "killed", what: pod, gapMs: gapMsOf(shard), errors }];
-};
-
-const renew = async (
-  { shards, renewing }: Around,
-  { id, pod }: { readonly id: number; readonly pod: string },
-): Promise<void> => {
-  const isBack = (now: readonly ShardSeen[]): true | null =>
-    now.some((shard) => shard.id === id && isWell(shard) && shard.inSync.includes(pod)) ? true : null;
-  await shards.until(`${pod} is back`, wellMs, isBack);
+  // The kubelet starts a container at once only the first time: the next one to be killed is one that was not.
+  await allWell(around);
   await kubectl(...in_, "delete", "pod", pod);
-  await shards.until(`${pod} is back`, wellMs, isBack);
-  renewing.delete(id);
+  return [{ kind: "killed", what: pod, gapMs: gapMsOf(shard), errors }];
 };
 
 const deleted: Kind = async (around) => {

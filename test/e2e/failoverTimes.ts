@@ -64,7 +64,6 @@ const around: Around = {
   shards: watchShards(),
   load: linesOf("kubectl", [...in_, "logs", "-f", "--tail=1", "load"], loadLine),
   victims: nodes.filter((one) => one !== node),
-  renewing: new Map(),
 };
 
 for (const kind of values.kinds.split(",")) {
@@ -79,7 +78,6 @@ for (const kind of values.kinds.split(",")) {
       );
     }
   }
-  await Promise.all(around.renewing.values());
 }
 const { verified, lost, last } = await load.end();
 around.shards.stop();
