@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { resolve } from "node:path";
 
 const ava = spawn(
   process.execPath,
@@ -11,7 +12,7 @@ const ava = spawn(
   {
     stdio: ["inherit", "pipe", "inherit"],
     // Hundreds of processes load the same files: what the engine made of them is kept.
-    env: { NODE_COMPILE_CACHE: "node_modules/.cache/compiled", ...process.env },
+    env: { NODE_COMPILE_CACHE: resolve("node_modules/.cache/compiled"), ...process.env },
   },
 );
 
