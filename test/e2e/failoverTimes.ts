@@ -57,7 +57,7 @@ await apply(world.cluster("demo", `{writers: 3, readers: 6, durability: ${values
 await until("Ready", 60_000, async () => ((await world.ready("demo")) === "True" ? undefined : "not Ready"));
 // Beside the operator that leads: a node that is taken away has neither.
 const node = await field("{.spec.nodeName}", ...world.inOperators, "pod", await world.leader());
-const load = loadPod({ namespace, image, cluster: "demo", node, environment: { LOAD_PAUSE_MS: "10" } });
+const load = loadPod({ namespace, image, cluster: "demo", node, environment: { LOAD_PAUSE_MS: "20" } });
 await load.start();
 const nodes = (await field("{.items[*].metadata.name}", "nodes")).split(" ");
 const around: Around = {
