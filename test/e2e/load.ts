@@ -12,7 +12,7 @@ import { lanesOf, type Lane } from "./lanes.ts";
 const info = process.env["LOAD_INFO"] ?? "";
 const cluster = process.env["LOAD_CLUSTER"] ?? "";
 const laneCount = Number(process.env["LOAD_LANES"] ?? "12");
-const pauseMs = Number(process.env["LOAD_PAUSE_MS"] ?? "5");
+const pauseMs = Number(process.env["LOAD_PAUSE_MS"] ?? "10");
 /** Where each operation is written down as a line of JSON; empty: nowhere. */
 const historyPath = process.env["LOAD_HISTORY"] ?? "";
 /** So many keys of 100 bytes are there before it begins. */
