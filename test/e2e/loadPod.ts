@@ -25,6 +25,8 @@ export const loadLine = (text: string): LoadLine | null => {
 const verdict = v.object({
   verified: v.number(),
   lost: v.array(v.string()),
+  /** Reads that showed what they must not, in words. */
+  wrong: v.optional(v.array(v.string()), []),
   lanes: v.optional(
     v.array(
       v.object({ slot: v.number(), writes: v.number(), gapMsMax: v.number(), availability: v.number() }),
