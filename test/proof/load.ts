@@ -28,6 +28,8 @@ export type Load = {
   readonly counts: Counts;
   readonly latency: RecordableHistogram;
   readonly violations: readonly string[];
+  /** How long it has run by now, without the time that this process stood still. */
+  readonly ranMs: () => number;
   /** Stops, waits for what is under way, and reads every key from its owner. */
   readonly finish: () => Promise<Verified>;
 };
@@ -42,6 +44,8 @@ export type Counts = {
   /** The longest time without any acknowledged write, and the longest that one write waited. Milliseconds. */
   gapMsMax: number;
   waitMsMax: number;
+  /** How long this process itself stood still: a machine that is busy with something else, or whoever stopped it. Milliseconds. */
+  stoodMs: number;
 };
 export type Verified = { readonly keys: number; readonly lost: readonly string[] };
 
@@ -96,11 +100,13 @@ const violationsKept = 100;
 /** What was not written while nobody took it is made up for, at this many times the rate. */
 const catchUp = 2;
 const verifiedAtOnce = 500;
+/** Between two ticks. Nothing was asked meanwhile, and nothing is made up for. */
+const stoodMsMin = 500;
 
 export const startLoad = (options: LoadOptions): Load => {
   const { clock, lanes, history, writesPerSecond, readsPerSecond } = options;
   const counts: Counts = {
-    ...{ acknowledged: 0, unknown: 0, refused: {}, failedReads: {}, gapMsMax: 0, waitMsMax: 0 },
+    ...{ acknowledged: 0, unknown: 0, refused: {}, failedReads: {}, gapMsMax: 0, waitMsMax: 0, stoodMs: 0 },
     reads: { linearizable: 0, session: 0, eventual: 0 },
   };
   const file = history === "" ? null : createWriteStream(history);
@@ -121,10 +127,16 @@ export const startLoad = (options: LoadOptions): Load => {
     state.writers.push(lane);
     state.watchers.push(lane);
   }
-  const isWriteDue = pacer(clock, writesPerSecond);
-  const isReadDue = pacer(clock, readsPerSecond);
+  const startMs = clock.nowMs();
+  const ranMs = (): number => clock.nowMs() - startMs - counts.stoodMs;
+  const isWriteDue = pacer(ranMs, writesPerSecond);
+  const isReadDue = pacer(ranMs, readsPerSecond);
   let reads = 0;
+  let tickedMs = startMs;
   const cancel = clock.every(tickMs, () => {
+    const nowMs = clock.nowMs();
+    if (nowMs - tickedMs > stoodMsMin) counts.stoodMs += nowMs - tickedMs;
+    tickedMs = nowMs;
     isWriteDue(() => start(state, state.writers, (lane) => write(state, lane)));
     isReadDue(() => {
       const level = levels[reads++ % levels.length] ?? "eventual";
@@ -134,7 +146,7 @@ export const startLoad = (options: LoadOptions): Load => {
     });
   });
   return {
-    ...{ counts, latency: state.latency, violations: state.violations },
+    ...{ counts, latency: state.latency, violations: state.violations, ranMs },
     finish: async () => {
       cancel();
       while (state.underway > 0) await clock.sleep(tickMs);
@@ -152,12 +164,11 @@ export const startLoad = (options: LoadOptions): Load => {
 };
 
 /** Calls what is due by now, as long as it can be done; what could not is done later. */
-const pacer = (clock: Clock, perSecond: number): ((act: () => boolean) => void) => {
-  const startMs = clock.nowMs();
+const pacer = (ranMs: () => number, perSecond: number): ((act: () => boolean) => void) => {
   const most = Math.ceil((perSecond * tickMs * catchUp) / 1000);
   let done = 0;
   return (act) => {
-    const due = Math.floor(((clock.nowMs() - startMs) / 1000) * perSecond);
+    const due = Math.floor((ranMs() / 1000) * perSecond);
     for (let n = 0; n < most && done < due && act(); n++) done++;
   };
 };

@@ -91,8 +91,7 @@ const load = startLoad({
   ...{ client, clock, random, lanes: 2_000, lagMsMax, history: values.history },
   ...{ writesPerSecond: numberOf("writes"), readsPerSecond: numberOf("reads") },
 });
-const beganMs = clock.nowMs();
-const endMs = beganMs + numberOf("minutes") * 60_000;
+const wholeMs = numberOf("minutes") * 60_000;
 const faults = createFaults({
   ...{ cluster, clock, random, say },
   owners: () => client.topology().shards.flatMap(({ owner }) => (owner === null ? [] : [owner.pod])),
@@ -103,23 +102,23 @@ const sumOf = (counts: Readonly<Record<string, number>>): number =>
 
 const progress = (): string => {
   const { acknowledged, unknown, refused, reads, failedReads, gapMsMax, waitMsMax } = load.counts;
-  const perSecond = acknowledged / ((Math.min(clock.nowMs(), endMs) - beganMs) / 1000);
+  const perSecond = acknowledged / (load.ranMs() / 1000);
   return `${acknowledged} writes acknowledged (${perSecond.toFixed(0)}/s), ${unknown} unknown, ${sumOf(refused)} refused; ${sumOf(reads)} reads, ${sumOf(failedReads)} failed; longest gap ${gapMsMax.toFixed(0)} ms, longest wait ${waitMsMax.toFixed(0)} ms; ${load.violations.length} violations`;
 };
 
 let changes = 0;
 let reached = 0;
 const change = async (): Promise<void> => {
-  const everyMs = (endMs - beganMs) / (wanted.changes + 0.5);
-  for (let dueMs = beganMs + everyMs / 2; dueMs < endMs; dueMs += everyMs) {
-    await clock.sleep(Math.max(0, dueMs - clock.nowMs()));
+  const everyMs = wholeMs / (wanted.changes + 0.5);
+  for (let dueMs = everyMs / 2; dueMs < wholeMs; dueMs += everyMs) {
+    while (load.ranMs() < dueMs) await clock.sleep(20);
     const writers = wishes[changes % wishes.length] ?? 3;
     cluster.wish(yaml(writers));
     changes++;
     say(`writers: ${writers} wanted; ${progress()}`);
     const wishedMs = clock.nowMs();
-    const givenUpMs = Math.min(dueMs + everyMs, endMs) - 200;
-    while (!has(client, writers) && clock.nowMs() < givenUpMs) await clock.sleep(20);
+    const givenUpMs = Math.min(dueMs + everyMs, wholeMs) - 200;
+    while (!has(client, writers) && load.ranMs() < givenUpMs) await clock.sleep(20);
     if (has(client, writers)) reached++;
     say(
       has(client, writers)
@@ -131,10 +130,10 @@ const change = async (): Promise<void> => {
 const disturb = async (): Promise<void> => {
   const struck: Promise<void>[] = [];
   for (;;) {
-    const leftMs = endMs - clock.nowMs();
     const left = Math.max(1, wanted.faults * 1.05 - faultsDone());
-    await clock.sleep((leftMs / left) * (0.3 + (random.below(1_000) / 1_000) * 1.4));
-    if (clock.nowMs() >= endMs) break;
+    const everyMs = (wholeMs - load.ranMs()) / left;
+    await clock.sleep(everyMs * (0.3 + (random.below(1_000) / 1_000) * 1.4));
+    if (load.ranMs() >= wholeMs) break;
     // Nobody waits for its end: they overlap as they come.
     struck.push(faults.strike());
   }
@@ -154,6 +153,10 @@ console.log(
   `${faultsDone()} faults: ${[...faults.done].map(([what, n]) => `${what} ${n}`).join(", ")}; ${changes} changes of writers, ${reached} there before the next`,
 );
 console.log(progress());
+if (counts.stoodMs > 0)
+  console.log(
+    `the load itself stood still for ${(counts.stoodMs / 1000).toFixed(1)} s, which is not in its rates`,
+  );
 console.log(`a write took: p50 ${ms(50)} ms, p99 ${ms(99)} ms, p99.9 ${ms(99.9)} ms`);
 console.log(
   `reads: ${JSON.stringify(counts.reads)}; failed: ${JSON.stringify(counts.failedReads)}; writes refused: ${JSON.stringify(counts.refused)}`,
