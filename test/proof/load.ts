@@ -100,6 +100,8 @@ const violationsKept = 100;
 /** What was not written while nobody took it is made up for, at this many times the rate. */
 const catchUp = 2;
 const verifiedAtOnce = 500;
+/** Of a read at the end, each for as long as the client tries. */
+const triesMax = 5;
 /** Between two ticks. Nothing was asked meanwhile, and nothing is made up for. */
 const stoodMsMin = 500;
 
@@ -165,10 +167,13 @@ export const startLoad = (options: LoadOptions): Load => {
 
 /** Calls what is due by now, as long as it can be done; what could not is done later. */
 const pacer = (ranMs: () => number, perSecond: number): ((act: () => boolean) => void) => {
-  const most = Math.ceil((perSecond * tickMs * catchUp) / 1000);
   let done = 0;
+  let beforeMs = ranMs();
   return (act) => {
-    const due = Math.floor((ranMs() / 1000) * perSecond);
+    const nowMs = ranMs();
+    const due = Math.floor((nowMs / 1000) * perSecond);
+    const most = Math.ceil(((nowMs - beforeMs) / 1000) * perSecond * catchUp);
+    beforeMs = nowMs;
     for (let n = 0; n < most && done < due && act(); n++) done++;
   };
 };
@@ -300,13 +305,24 @@ const note = (
   file.write(lineOf({ ...operation, ...times }));
 };
 
+/** Reads once more what could not be read: this process may have stood still. */
+const again = async <T>(read: () => Promise<T>): Promise<T> => {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await read();
+    } catch (error) {
+      if (tried === triesMax) throw error;
+    }
+  }
+};
+
 const verify = async (state: State, keys: readonly Key[]): Promise<Verified> => {
   const { client, clock } = state;
   const lost: string[] = [];
   const process = state.processes++;
   const one = async (key: Key): Promise<void> => {
     const beganMs = clock.nowMs();
-    const text = await client.getText(key.name, { consistency: "linearizable" });
+    const text = await again(() => client.getText(key.name, { consistency: "linearizable" }));
     const noted = { process, op: "get", key: key.name, level: "linearizable" } as const;
     note(state, beganMs, { ...noted, result: text, outcome: "ok" });
     const wrong = lostOf(key, Number(text ?? 0));
