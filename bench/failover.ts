@@ -1,3 +1,4 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { failRedis, startEdisFailovers, type Gap, type Way } from "./support/failovers.ts";
 import { report } from "./support/report.ts";
@@ -5,11 +6,16 @@ import { median, quantile } from "./support/spread.ts";
 
 /**
  * How long a shard takes no writes when its owner is killed, frozen, or told to end; and a Redis Cluster's when its master is killed.
- * Usage: node bench/failover.ts [--rounds 30] [--only redis,killed,frozen,ended]
- * With `--only` nothing is written to docs/benchmarks.md.
+ * Usage: node bench/failover.ts [--rounds 30] [--only redis,killed,frozen,ended] [--steps] [--add FILE]
+ * `--add` keeps what was found in a file and goes on from what it holds; docs/benchmarks.md is written once there are all four.
  */
 const { values } = parseArgs({
-  options: { rounds: { type: "string", default: "30" }, only: { type: "string", default: "" } },
+  options: {
+    rounds: { type: "string", default: "30" },
+    only: { type: "string", default: "" },
+    add: { type: "string", default: "" },
+    steps: { type: "boolean", default: false },
+  },
 });
 const rounds = Number(values.rounds);
 const isWanted = (name: string): boolean => values.only === "" || values.only.split(",").includes(name);
@@ -28,30 +34,36 @@ const tell = (name: string, gaps: readonly Gap[]): string[] => {
   return cells;
 };
 
-const edis = async (): Promise<string[][]> => {
-  const world = await startEdisFailovers();
-  const rows: string[][] = [];
-  const ways = {
-    killed: "edis, owner killed (SIGKILL)",
-    frozen: "edis, owner frozen (SIGSTOP)",
-    ended: "edis, owner told to end (SIGTERM), the longest of any shard",
-  };
+const names = {
+  redis: "Redis Cluster, master killed (SIGKILL)",
+  killed: "edis, owner killed (SIGKILL)",
+  frozen: "edis, owner frozen (SIGSTOP)",
+  ended: "edis, owner told to end (SIGTERM), the longest of any shard",
+} as const;
+const found: Record<string, string[]> =
+  values.add !== "" && existsSync(values.add)
+    ? (JSON.parse(readFileSync(values.add, "utf8")) as Record<string, string[]>)
+    : {};
+
+const edis = async (ways: readonly Way[]): Promise<void> => {
+  if (ways.length === 0) return;
+  const world = await startEdisFailovers(values.steps ? console.log : () => undefined);
   try {
-    for (const [way, name] of Object.entries(ways) as [Way, string][]) {
-      if (!isWanted(way)) continue;
+    for (const way of ways) {
       const gaps: Gap[] = [];
       for (let n = 0; n < rounds; n++) gaps.push(await world.round(way, n));
-      rows.push(tell(name, gaps));
+      found[way] = tell(names[way], gaps);
     }
   } finally {
     await world.stop();
   }
-  return rows;
 };
 
-const rows = await edis();
-if (isWanted("redis")) rows.unshift(tell("Redis Cluster, master killed (SIGKILL)", await failRedis(rounds)));
-if (values.only === "")
+await edis((["killed", "frozen", "ended"] as const).filter(isWanted));
+if (isWanted("redis")) found["redis"] = tell(names.redis, await failRedis(rounds));
+if (values.add !== "") writeFileSync(values.add, JSON.stringify(found));
+const rows = Object.keys(names).flatMap((name) => (found[name] === undefined ? [] : [found[name]]));
+if (rows.length === Object.keys(names).length)
   report(
     {
       name: "failover",

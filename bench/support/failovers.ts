@@ -41,7 +41,7 @@ export type EdisFailovers = {
 };
 
 /** Three writers and a reader of each, one prober for each shard. */
-export const startEdisFailovers = async (): Promise<EdisFailovers> => {
+export const startEdisFailovers = async (told: (text: string) => void): Promise<EdisFailovers> => {
   const world = await startLocalWorld(yaml, { program });
   removeAtExit(world.folder);
   await world.ready(shardCount, readyMsMax);
@@ -61,7 +61,10 @@ export const startEdisFailovers = async (): Promise<EdisFailovers> => {
         await sleep(restMs);
         isRested = isWell(client);
       }
-      return round({ world, client, probers }, way, n % shardCount);
+      const gap = await round({ world, client, probers }, way, n % shardCount);
+      const gaps = probers.map(({ gapMs }) => gapMs().toFixed(0)).join(" ");
+      told(`${way}, shard ${n % shardCount}: without a write for ${gaps} ms, shard by shard`);
+      return gap;
     },
     stop: async () => {
       await Promise.all(probers.map(({ stop }) => stop()));

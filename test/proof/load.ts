@@ -130,15 +130,17 @@ export const startLoad = (options: LoadOptions): Load => {
     state.watchers.push(lane);
   }
   const startMs = clock.nowMs();
-  const ranMs = (): number => clock.nowMs() - startMs - counts.stoodMs;
+  let lookedMs = startMs;
+  const ranMs = (): number => {
+    const nowMs = clock.nowMs();
+    if (nowMs - lookedMs > stoodMsMin) counts.stoodMs += nowMs - lookedMs;
+    lookedMs = nowMs;
+    return nowMs - startMs - counts.stoodMs;
+  };
   const isWriteDue = pacer(ranMs, writesPerSecond);
   const isReadDue = pacer(ranMs, readsPerSecond);
   let reads = 0;
-  let tickedMs = startMs;
   const cancel = clock.every(tickMs, () => {
-    const nowMs = clock.nowMs();
-    if (nowMs - tickedMs > stoodMsMin) counts.stoodMs += nowMs - tickedMs;
-    tickedMs = nowMs;
     isWriteDue(() => start(state, state.writers, (lane) => write(state, lane)));
     isReadDue(() => {
       const level = levels[reads++ % levels.length] ?? "eventual";

@@ -94,7 +94,12 @@ const load = startLoad({
   ...{ client, clock, random, lanes: 2_000, lagMsMax, history: values.history },
   ...{ writesPerSecond: numberOf("writes"), readsPerSecond: numberOf("reads") },
 });
-const wholeMs = numberOf("minutes") * 60_000;
+let wholeMs = numberOf("minutes") * 60_000;
+// Whoever has to end it early still hears what was found until then.
+for (const name of ["SIGINT", "SIGTERM"] as const)
+  process.once(name, () => {
+    wholeMs = Math.min(wholeMs, load.ranMs());
+  });
 const faults = createFaults({
   ...{ cluster, clock, random, say },
   owners: () => client.topology().shards.flatMap(({ owner }) => (owner === null ? [] : [owner.pod])),
@@ -113,15 +118,16 @@ let changes = 0;
 let reached = 0;
 const change = async (): Promise<void> => {
   const everyMs = wholeMs / (wanted.changes + 0.5);
-  for (let dueMs = everyMs / 2; dueMs < wholeMs; dueMs += everyMs) {
-    while (load.ranMs() < dueMs) await clock.sleep(20);
+  for (let dueMs = everyMs / 2; ; dueMs += everyMs) {
+    while (load.ranMs() < Math.min(dueMs, wholeMs)) await clock.sleep(20);
+    if (load.ranMs() >= wholeMs) return;
     const writers = wishes[changes % wishes.length] ?? 3;
     cluster.wish(yaml(writers));
     changes++;
     say(`writers: ${writers} wanted; ${progress()}`);
     const wishedMs = clock.nowMs();
-    const givenUpMs = Math.min(dueMs + everyMs, wholeMs) - 200;
-    while (!has(client, writers) && load.ranMs() < givenUpMs) await clock.sleep(20);
+    const isOver = (): boolean => load.ranMs() >= Math.min(dueMs + everyMs, wholeMs) - 200;
+    while (!has(client, writers) && !isOver()) await clock.sleep(20);
     if (has(client, writers)) reached++;
     say(
       has(client, writers)
@@ -135,7 +141,8 @@ const disturb = async (): Promise<void> => {
   for (;;) {
     const left = Math.max(1, wanted.faults * 1.05 - faultsDone());
     const everyMs = (wholeMs - load.ranMs()) / left;
-    await clock.sleep(everyMs * (0.3 + (random.below(1_000) / 1_000) * 1.4));
+    const nextMs = load.ranMs() + everyMs * (0.3 + (random.below(1_000) / 1_000) * 1.4);
+    while (load.ranMs() < Math.min(nextMs, wholeMs)) await clock.sleep(20);
     if (load.ranMs() >= wholeMs) break;
     // Nobody waits for its end: they overlap as they come.
     struck.push(faults.strike());
@@ -157,7 +164,7 @@ const ms = (percent: number): string => (latency.percentile(percent) / 1e6).toFi
 console.log(
   `${faultsDone()} faults: ${[...faults.done].map(([what, n]) => `${what} ${n}`).join(", ")}; ${changes} changes of writers, ${reached} there before the next`,
 );
-console.log(progress());
+console.log(`${(wholeMs / 60_000).toFixed(1)} minutes of load; ${progress()}`);
 if (counts.stoodMs > 0)
   console.log(
     `the load itself stood still for ${(counts.stoodMs / 1000).toFixed(1)} s, which is not in its rates`,
@@ -178,7 +185,7 @@ const isEnough =
   changes >= wanted.changes &&
   happened("owner killed") &&
   happened("owner stopped") &&
-  counts.acknowledged >= acknowledgedShareMin * numberOf("writes") * numberOf("minutes") * 60 &&
+  counts.acknowledged >= (acknowledgedShareMin * numberOf("writes") * wholeMs) / 1000 &&
   Object.values(counts.reads).every((n) => n > 0);
 if (isGood && !isEnough) console.log("too little was done to mean what was wanted");
 const isPassed = isGood && isEnough;
