@@ -2,5 +2,7 @@ export default {
   files: ["test/**/*.test.ts", "!test/e2e/**"],
   extensions: ["ts"],
   timeout: "120s",
-  concurrency: 2,
+  // A test of processes starts many: those of one file one after the other, three files at a time.
+  concurrency: 3,
+  serial: true,
 };

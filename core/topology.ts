@@ -177,9 +177,8 @@ export type TopologyIndex = {
 };
 
 export const indexTopology = (topology: Topology): TopologyIndex => {
-  const shardOfSlot = new Int32Array(slotCount).fill(-1);
-  for (const { id, slots } of topology.shards)
-    for (const [from, to] of slots) shardOfSlot.fill(id, from, to + 1);
+  // Many topologies are heard of, and few are asked where a slot is.
+  let shardOfSlot: Int32Array | null = null;
   const members = new Map(topology.members.map((member) => [member.pod, member]));
   const readers = topology.shards.map((): Member[] => []);
   for (const member of topology.members) {
@@ -190,7 +189,7 @@ export const indexTopology = (topology: Topology): TopologyIndex => {
   }
   return {
     topology,
-    shardOf: (slot) => topology.shards[shardOfSlot[slot] ?? -1],
+    shardOf: (slot) => topology.shards[(shardOfSlot ??= shardOfSlotIn(topology))[slot] ?? -1],
     ownerOf: (id) => {
       const owner = topology.shards[id]?.owner;
       const member = owner === null || owner === undefined ? undefined : members.get(owner.pod);
@@ -199,6 +198,12 @@ export const indexTopology = (topology: Topology): TopologyIndex => {
     readersOf: (id) => readers[id] ?? [],
     member: (pod) => members.get(pod),
   };
+};
+
+const shardOfSlotIn = ({ shards }: Topology): Int32Array => {
+  const shardOfSlot = new Int32Array(slotCount).fill(-1);
+  for (const { id, slots } of shards) for (const [from, to] of slots) shardOfSlot.fill(id, from, to + 1);
+  return shardOfSlot;
 };
 
 /** How many slots the ranges hold. */

@@ -2,11 +2,10 @@ import { isoTime } from "../core/clock.ts";
 import type { MoveReport } from "../core/message.ts";
 import { countSlots, type Move } from "../core/topology.ts";
 import { counted, several } from "./plan/events.ts";
-import { amountOf, mebibytes, remaining, slotsIn } from "./plan/goals.ts";
+import { amountOf, mebibytes, remaining, slotsIn, slotsOf } from "./plan/goals.ts";
 import { loadsBySlot } from "./plan/loads.ts";
 import type { Observed, Ownership } from "./plan/model.ts";
 import { lacking, ownerFinder } from "./plan/reshard.ts";
-import { slotMapOf, slotSetOf } from "./plan/slots.ts";
 import type { Condition, RebalanceStatus } from "./shardCluster.ts";
 
 /** What people are told of slots on their way. Pure. */
@@ -20,12 +19,14 @@ export const rebalanceStatus = (input: RebalanceInput): RebalanceStatus | null =
   const { ownership, ledger, cluster } = input;
   const { rebalance, shards, moves } = ownership;
   if (rebalance === null) return null;
-  const loads = loadsBySlot(shards, ledger.slotBytes, ownerFinder(input.sessions));
   const said = reportsOf(input);
   const pairs = moves.map((move) => ({ move, ...movedOf(move, said) }));
-  const map = slotMapOf(shards);
-  const due = remaining(rebalance, map);
-  const left = amountOf(remaining(rebalance, map, slotSetOf(moves)), loads);
+  const due = remaining(rebalance, shards);
+  const unbegun = remaining(rebalance, shards, moves);
+  const left =
+    unbegun.length === 0
+      ? { keys: 0, bytes: 0 }
+      : amountOf(unbegun, loadsBySlot(shards, ledger.slotBytes, ownerFinder(input.sessions)));
   const sum = (of: (pair: (typeof pairs)[number]) => number): number =>
     pairs.reduce((all, pair) => all + of(pair), 0);
   const bytesDone = rebalance.done.bytes + sum(({ bytes }) => bytes);
@@ -37,7 +38,7 @@ export const rebalanceStatus = (input: RebalanceInput): RebalanceStatus | null =
   return {
     writers: rebalance.writers,
     since: isoTime(rebalance.sinceMs),
-    ...{ slotsDone: slotsInAll - due.length, slotsInAll },
+    ...{ slotsDone: slotsInAll - slotsOf(due), slotsInAll },
     keysDone: Math.round(rebalance.done.keys + sum(({ keys }) => keys)),
     keysInAll: Math.round(rebalance.done.keys + sum(({ keysInAll }) => keysInAll) + left.keys),
     ...{ bytesDone: Math.round(bytesDone), bytesInAll: Math.round(bytesInAll) },
@@ -128,7 +129,7 @@ const waitingFor = ({ ownership, cluster, sessions }: RebalanceInput): string =>
   const { rebalance, shards, assignments } = ownership;
   const ownerOf = ownerFinder(sessions);
   const { acks, minInSync } = cluster.spec.durability;
-  const due = rebalance === null ? [] : remaining(rebalance, slotMapOf(shards));
+  const due = rebalance === null ? [] : remaining(rebalance, shards);
   const involved = new Set(due.flatMap(({ from, to }) => [from, to]));
   const targets = new Set(due.map(({ to }) => to));
   const whys = shards.flatMap((shard): readonly string[] => {

@@ -83,9 +83,9 @@ type End = {
 
 const endOf = ({ sessions, ledger }: Observed, { shards, rebalance }: Ownership): End => {
   const before = slotMapOf(shards);
-  const due = rebalance === null ? [] : remaining(rebalance, before);
+  const due = rebalance === null ? [] : remaining(rebalance, shards);
   const after = before.slice();
-  for (const { slot, to } of due) after[slot] = to;
+  for (const { first, last, to } of due) after.fill(to, first, last + 1);
   return { shards, due, loads: loadsBySlot(shards, ledger.slotBytes, ownerFinder(sessions)), before, after };
 };
 
@@ -117,11 +117,11 @@ const add = (sum: Figures, { keys, bytes }: Loads, s: number): void => {
 
 const movesOf = ({ due, loads }: End): Forecast["moves"] => {
   const pairs = new Map<number, { readonly from: ShardId; readonly to: ShardId; readonly sum: Figures }>();
-  for (const { slot, from, to } of due) {
+  for (const { first, last, from, to } of due) {
     const key = from * slotCount + to;
     const pair = pairs.get(key) ?? { from, to, sum: nothing() };
     pairs.set(key, pair);
-    add(pair.sum, loads, slot);
+    for (let s: number = first; s <= last; s++) add(pair.sum, loads, s);
   }
   return [...pairs.values()]
     .sort((a, b) => a.from - b.from || a.to - b.to)

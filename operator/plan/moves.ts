@@ -1,10 +1,10 @@
-import { mapVersion, type MapVersion } from "../../core/ids.ts";
+import { mapVersion, slot, type MapVersion } from "../../core/ids.ts";
 import type { MoveReport } from "../../core/message.ts";
-import type { Move, Shard } from "../../core/topology.ts";
+import type { Move, Shard, SlotRange } from "../../core/topology.ts";
 import { remaining, type Due } from "./goals.ts";
 import type { Loads } from "./loads.ts";
 import type { Amount, MoveAge, PlannedEvent, Rebalance, Session } from "./model.ts";
-import { fillSlots, rangesIn, rangesOf, rangesText, slotMapOf, slotSetOf, type SlotMap } from "./slots.ts";
+import { fillSlots, rangesIn, rangesText, slotMapOf } from "./slots.ts";
 
 /** Of one move: a second or so of copying, so that what is done shows, and what ends early loses little. */
 export const moveBytesMax = 64 * 1024 * 1024;
@@ -23,7 +23,7 @@ const freezeMsMax = 2_000;
 /** Before it is tried again, times how often it was. */
 const thawedRestMs = 1_000;
 const idleMsMax = 30_000;
-const lookAgainMs = 250;
+export const lookAgainMs = 250;
 
 export type MovesInput = {
   /** As the plan has them by now: their epochs, owners and phases. */
@@ -63,8 +63,8 @@ export const planMoves = (input: MovesInput): MovesPlan => {
   const { shards, moves, rebalance } = input;
   const going = (moves.length > 0 || rebalance !== null) && shards.length > 0;
   if (!going) return { ...input, events: [], againMs: null };
-  const map = slotMapOf(shards);
-  const judged = moves.map((move) => ({ move, verdict: verdictOf(input, map, move) }));
+  const due = rebalance === null ? [] : remaining(rebalance, shards);
+  const judged = moves.map((move) => ({ move, verdict: verdictOf(input, due, move) }));
   const ready = judged.flatMap(({ move, verdict }) =>
     verdict.kind === "commit" ? [{ move, amount: verdict.amount }] : [],
   );
@@ -76,10 +76,9 @@ export const planMoves = (input: MovesInput): MovesPlan => {
   );
   const committed = carryOut(
     input,
-    map,
     ready.map(({ move }) => move),
   );
-  const begun = begin({ ...input, shards: committed.shards }, map, kept);
+  const begun = begin({ ...input, shards: committed.shards }, kept);
   const next = [...kept, ...begun];
   const isSame = next.length === moves.length && next.every((move, i) => sameMove(move, moves[i]));
   return {
@@ -106,10 +105,10 @@ type Verdict =
 
 const stay: Verdict = { kind: "stay" };
 
-const verdictOf = (input: MovesInput, map: SlotMap, move: Move): Verdict => {
+const verdictOf = (input: MovesInput, due: readonly Due[], move: Move): Verdict => {
   const [from, to] = [input.shards[move.from], input.shards[move.to]];
   if (from?.epoch !== move.fromEpoch || to?.epoch !== move.toEpoch) return { kind: "end", why: null };
-  if (!isWanted(input.rebalance, map, move)) return { kind: "end", why: null };
+  if (!isWanted(due, move)) return { kind: "end", why: null };
   const source = said(input.ownerOf(from), move.id, "source");
   const target = said(input.ownerOf(to), move.id, "target");
   const age = input.ages.get(move.id);
@@ -134,14 +133,10 @@ const verdictOf = (input: MovesInput, map: SlotMap, move: Move): Verdict => {
 };
 
 /** Whether all its slots are still the source's, and still to be the target's. */
-const isWanted = (rebalance: Rebalance | null, map: SlotMap, { from, to, slots }: Move): boolean => {
-  if (rebalance === null) return false;
-  const goal = rebalance.goals.find((one) => one.to === to);
-  return slots.every(([first, last]) => {
-    const isGoal = goal?.slots.some(([a, b]) => a <= first && last <= b) === true;
-    return isGoal && map.subarray(first, last + 1).every((owner) => owner === from);
-  });
-};
+const isWanted = (due: readonly Due[], { from, to, slots }: Move): boolean =>
+  slots.every(([first, last]) =>
+    due.some((run) => run.from === from && run.to === to && run.first <= first && last <= run.last),
+  );
 
 const said = <Kind extends MoveReport["kind"]>(
   owner: Session | undefined,
@@ -155,14 +150,14 @@ const said = <Kind extends MoveReport["kind"]>(
   );
 };
 
-/** Gives the slots of these moves to their targets, in `map` as well. */
+/** Gives the slots of these moves to their targets. */
 const carryOut = (
   { shards, mapVersion: before }: MovesInput,
-  map: SlotMap,
   ready: readonly Move[],
 ): Pick<MovesPlan, "shards" | "mapVersion"> => {
   if (ready.length === 0) return { shards, mapVersion: before };
   const next = mapVersion(before + 1);
+  const map = slotMapOf(shards);
   for (const { to, slots } of ready) fillSlots(map, slots, to);
   const touched = new Set(ready.flatMap(({ from, to }) => [from, to]));
   return {
@@ -173,12 +168,11 @@ const carryOut = (
   };
 };
 
-const begin = (input: MovesInput, map: SlotMap, kept: readonly Move[]): readonly Move[] => {
+const begin = (input: MovesInput, kept: readonly Move[]): readonly Move[] => {
   const { rebalance, paused, shards } = input;
   if (rebalance === null || paused) return [];
-  const taken = slotSetOf(kept);
   const pairs = new Map<string, Due[]>();
-  for (const due of remaining(rebalance, map, taken)) {
+  for (const due of remaining(rebalance, shards, kept)) {
     const key = `${due.from} ${due.to}`;
     const pair = pairs.get(key);
     if (pair === undefined) pairs.set(key, [due]);
@@ -192,11 +186,10 @@ const begin = (input: MovesInput, map: SlotMap, kept: readonly Move[]): readonly
       const [from, to] = [shards[first?.from ?? -1], shards[first?.to ?? -1]];
       if (from === undefined || to === undefined || !mayBegin(input, from, to)) continue;
       if (!hasRoom([...kept, ...begun], from, to)) continue;
-      const batch = pair.splice(0, batchLength(pair, input));
       begun.push({
         id: input.lastMove + begun.length + 1,
         ...{ from: from.id, fromEpoch: from.epoch, to: to.id, toEpoch: to.epoch },
-        ...{ slots: rangesOf(batch.map((due) => due.slot)), stage: "copying" },
+        ...{ slots: takeBatch(pair, input), stage: "copying" },
       });
     }
   }
@@ -221,17 +214,25 @@ const hasRoom = (moves: readonly Move[], from: Shard, to: Shard): boolean => {
   );
 };
 
-/** At least one slot; whole ones only. */
-const batchLength = (due: readonly Due[], { loads, bytesPerSecondMax }: MovesInput): number => {
+/** Takes the slots of one move off these: at least one, whole ones only. */
+const takeBatch = (due: Due[], { loads, bytesPerSecondMax }: MovesInput): readonly SlotRange[] => {
   const rate = bytesPerSecondMax === 0 ? Infinity : bytesPerSecondMax;
   const max = Math.min(moveBytesMax, rate * moveSecondsMax);
   const sizes = loads().bytes;
+  const taken: SlotRange[] = [];
   let bytes = 0;
-  const end = due.findIndex(({ slot }, i) => {
-    bytes += sizes[slot] ?? 0;
-    return i > 0 && bytes > max;
-  });
-  return end < 0 ? due.length : end;
+  for (let run = due.shift(); run !== undefined; run = due.shift()) {
+    const { first, last } = run;
+    for (let s: number = first; s <= last; s++) {
+      bytes += sizes[s] ?? 0;
+      if (bytes <= max || (taken.length === 0 && s === first)) continue;
+      if (s > first) taken.push([first, slot(s - 1)]);
+      due.unshift({ ...run, first: slot(s) });
+      return taken;
+    }
+    taken.push([first, last]);
+  }
+  return taken;
 };
 
 const accounted = (

@@ -29,13 +29,6 @@ export const fillSlots = (map: SlotMap, slots: readonly SlotRange[], shard: Shar
   for (const [from, to] of slots) map.fill(shard, from, to + 1);
 };
 
-/** Entry s is 1 where slot s is in one of these. */
-export const slotSetOf = (many: readonly { readonly slots: readonly SlotRange[] }[]): Uint8Array => {
-  const set = new Uint8Array(slotCount);
-  for (const { slots } of many) for (const [from, to] of slots) set.fill(1, from, to + 1);
-  return set;
-};
-
 /** What `shard` has in `map`. */
 export const rangesIn = (map: SlotMap, shard: number): readonly SlotRange[] => {
   const ranges: SlotRange[] = [];

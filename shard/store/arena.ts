@@ -218,7 +218,7 @@ const giveBack = (arena: Arena): boolean => {
 };
 
 const collectDropped = (arena: Arena): void => {
-  if (arena.droppedBytes === 0) return;
+  if (arena.droppedBytes < droppedBytesMin) return;
   arena.droppedBytes = 0;
   askToCollect();
 };
@@ -238,6 +238,8 @@ const sparesMax = 1;
 const idleCallsMin = 100;
 /** Some segments: each collection marks the whole heap, so that not every segment has one of its own. */
 const droppedBytesMax = 256 * 1024 * 1024;
+/** Less than this is not worth a collection: it goes with the next one that there is. */
+const droppedBytesMin = 1024 * 1024;
 
 /** What looking at one object costs, in bytes that could have been copied meanwhile. */
 const objectCostBytes = 96;

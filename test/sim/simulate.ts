@@ -241,7 +241,7 @@ export const scenarioOf = (seed: number, only: Partial<Scenario> = {}): Scenario
   const writers = random.pick([1, 1, 2]);
   const readers = random.pick([0, 1, 2, 2, 3]) * writers;
   // Most are short: what goes wrong goes wrong in the first second or two, and a run costs what it lasts.
-  const chaosMs = random.chance(0.25) ? random.between(2_000, 6_000) : random.between(600, 2_000);
+  const chaosMs = random.chance(0.1) ? random.between(1_500, 4_500) : random.between(400, 1_300);
   const cluster = only.cluster ?? clusterFor(random, writers, readers);
   return {
     ...{ seed, cluster, operators: random.pick([1, 1, 2]), clients: random.pick([2, 3]) },

@@ -20,6 +20,8 @@ export type SimApi = {
 export type ApiObject = { readonly metadata: Readonly<Record<string, unknown>>; readonly spec?: unknown };
 
 export const apiName = "api";
+/** Whoever asks gives up after this: sooner than a real one, as a run costs what it lasts. */
+const silentMsMax = 3_000;
 
 export const createSimApi = ({
   timeline,
@@ -63,7 +65,7 @@ export const createSimApi = ({
     new Promise((resolve, reject) => {
       // As the wire has it: no object is shared.
       const sent: ApiRequest = { ...asked, body: copyOf(asked.body) };
-      const { method, path, idleMsMax = 10_000 } = asked;
+      const { method, path, idleMsMax = silentMsMax } = asked;
       const tell = (afterMs: number, settle: () => void): void => {
         timeline.at(timeline.nowMs() + afterMs, process, settle);
       };
