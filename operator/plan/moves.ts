@@ -23,7 +23,7 @@ const freezeMsMax = 2_000;
 /** Before it is tried again, times how often it was. */
 const thawedRestMs = 1_000;
 const idleMsMax = 30_000;
-const lookAgainMs = 250;
+export const lookAgainMs = 250;
 
 export type MovesInput = {
   /** As the plan has them by now: their epochs, owners and phases. */

@@ -1,9 +1,9 @@
 import type { Shard } from "../../core/topology.ts";
 import { bytesOfQuantity } from "../quantity.ts";
-import { planGoals } from "./goals.ts";
+import { isUnlevelled, planGoals } from "./goals.ts";
 import { bytesMostOf, loadsBySlot, type Loads } from "./loads.ts";
 import type { Assignment, Observed, Ownership, PlannedEvent, Session } from "./model.ts";
-import { planMoves } from "./moves.ts";
+import { lookAgainMs, planMoves } from "./moves.ts";
 import { ownsSlots } from "./slots.ts";
 
 /** A new leader hears of owners one by one, and of the sizes of their slots some seconds later. */
@@ -45,7 +45,13 @@ export const planReshard = ({ observed, before, shards, aim }: ReshardInput): Re
       acks === "inSync" ? lacking(shard, { minInSync, assignments: before.assignments }) : null,
     bytesPerSecondMax: bytesOfQuantity(bytesPerSecondMax) ?? 0,
   });
-  return { ...moved, events: [...events, ...moved.events] };
+  // Sizes come by themselves some time, and nobody looks because of them.
+  const waits = !paused && !isKnown && rebalance === null && isUnlevelled(moved.shards, aim);
+  return {
+    ...moved,
+    events: [...events, ...moved.events],
+    againMs: moved.againMs ?? (waits ? lookAgainMs : null),
+  };
 };
 
 /** What a shard that is to get slots lacks to answer for them as those do that give them. */

@@ -1,5 +1,6 @@
 import { apply, expect, field, kubectl, run, until } from "./kube.ts";
 import { redisClients } from "./redisPod.ts";
+import { redisTools } from "./redisTools.ts";
 import { seconds, test } from "./report.ts";
 import { cluster, image, in_, namespace, readerLabel, ready, writerLabel } from "./world.ts";
 
@@ -74,6 +75,7 @@ export const creation = async (all: boolean): Promise<void> => {
   });
   await test("Redis clients write through the Service and read from readers; MOVED can be followed", () =>
     redisClients(namespace, image));
+  await redisTools();
 };
 
 const shellPod = {

@@ -16,6 +16,8 @@ export const run = (program: string, args: readonly string[], input = ""): Promi
     child.on("close", (code) => {
       resolve({ code: code ?? 1, out, err });
     });
+    // A program that ends without having read it says why in its own words.
+    child.stdin.on("error", () => undefined);
     child.stdin.end(input);
   });
 

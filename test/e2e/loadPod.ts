@@ -16,6 +16,12 @@ const line = v.object({
   failures: v.array(v.object({ atMs: v.number(), what: v.string(), code: v.string(), message: v.string() })),
 });
 export type LoadLine = v.InferOutput<typeof line>;
+/** What the load says in a line of its log of how it goes; null where it says something else. */
+export const loadLine = (text: string): LoadLine | null => {
+  if (!text.startsWith("{")) return null;
+  const parsed = v.safeParse(line, JSON.parse(text));
+  return parsed.success ? parsed.output : null;
+};
 const verdict = v.object({
   verified: v.number(),
   lost: v.array(v.string()),
@@ -59,20 +65,20 @@ export type LoadOptions = {
   /** Name of the cluster that is loaded. */
   readonly cluster: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Where it has to run. */
+  readonly node?: string;
 };
 
-export const loadPod = ({ namespace, image, cluster, environment = {} }: LoadOptions): LoadPod => {
+export const loadPod = ({ namespace, image, cluster, environment = {}, node }: LoadOptions): LoadPod => {
   const in_ = ["-n", namespace];
+  const log = (): Promise<string> => kubectl(...in_, "logs", "load", "--tail=400");
   const lines = async (): Promise<unknown[]> =>
-    (await kubectl(...in_, "logs", "load", "--tail=400"))
+    (await log())
       .split("\n")
       .filter((text) => text.startsWith("{"))
       .map((text) => JSON.parse(text) as unknown);
   const all = async (): Promise<LoadLine[]> =>
-    (await lines()).flatMap((value) => {
-      const parsed = v.safeParse(line, value);
-      return parsed.success ? [parsed.output] : [];
-    });
+    (await log()).split("\n").flatMap((text) => loadLine(text) ?? []);
   const last = async (): Promise<LoadLine> => {
     const found = (await all()).at(-1);
     if (found === undefined) throw new Error("the load says nothing yet");
@@ -127,7 +133,10 @@ export const loadPod = ({ namespace, image, cluster, environment = {} }: LoadOpt
         LOAD_INFO: `ws://${cluster}.${namespace}:7379`,
         LOAD_CLUSTER: `${namespace}/${cluster}`,
       };
-      await startProgram({ namespace, image, name: "load", environment: { ...settings, ...environment } });
+      await startProgram({
+        ...{ namespace, image, name: "load", environment: { ...settings, ...environment } },
+        ...(node === undefined ? {} : { node }),
+      });
       await until("the load runs", 60_000, async () => {
         const { writes, reads } = await last();
         return writes > 100 && reads > 100 ? undefined : `${writes} writes, ${reads} reads so far`;

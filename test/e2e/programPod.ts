@@ -8,6 +8,8 @@ export type Program = {
   /** Of the pod, and of the program: test/e2e/NAME.ts. */
   readonly name: string;
   readonly environment: Readonly<Record<string, string>>;
+  /** Where it has to run; anywhere where it is not said. */
+  readonly node?: string;
 };
 
 /** Starts a program of this folder, as one file, in a pod of the image under test. */
@@ -23,7 +25,7 @@ export const startProgram = async (program: Program): Promise<void> => {
   await must("kubectl", ["apply", "--server-side", "-f", "-"], manifest);
 };
 
-const podOf = ({ namespace, image, name, environment }: Program, text: string): unknown => ({
+const podOf = ({ namespace, image, name, environment, node }: Program, text: string): unknown => ({
   apiVersion: "v1",
   kind: "List",
   items: [
@@ -39,6 +41,7 @@ const podOf = ({ namespace, image, name, environment }: Program, text: string): 
       metadata: { name, namespace },
       spec: {
         restartPolicy: "Never",
+        ...(node === undefined ? {} : { nodeName: node }),
         terminationGracePeriodSeconds: 1,
         automountServiceAccountToken: false,
         securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },

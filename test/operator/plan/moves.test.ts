@@ -88,6 +88,14 @@ test("3 to 4 writers: a shard, its owner, then moves that copy, freeze, and chan
   );
 });
 
+test("a new leader that was not told yet what the slots hold looks again soon, as nothing else tells it to", (t) => {
+  const grown = until(wishing(three(), 4), ({ ownership }) => ownership.shards.length === 4).observed;
+  const early = { ...grown, ownership: { ...ownedBy(grown), moves: [], rebalance: null }, leadingMs: 400 };
+  const planned = plan(early);
+  t.deepEqual([planned.ownership.rebalance, planned.ownership.moves], [null, []]);
+  t.true((planned.againMs ?? Infinity) <= 250);
+});
+
 test("3 to 5 to 2 in the middle: moves that are not wanted any more end, none goes two ways, the shards go last", (t) => {
   const begun = until(wishing(three(), 5), isFreezing);
   const turned = step(wishing(begun.observed, 2));
