@@ -9,7 +9,7 @@ import { median, medianText } from "./support/spread.ts";
 
 /**
  * A full copy to a new reader while the server is in use. Usage:
- * node bench/copy.ts [--keys 8620690] [--rounds 5] [--rate 10000]
+ * node bench/copy.ts [--keys 8620690] [--rounds 5] [--rate 10000] [--servers redis,edis]
  */
 const { values } = parseArgs({
   options: {
@@ -17,6 +17,7 @@ const { values } = parseArgs({
     keys: { type: "string", default: String(Math.ceil(1e9 / 116)) },
     rounds: { type: "string", default: "5" },
     rate: { type: "string", default: "10000" },
+    servers: { type: "string" },
   },
 });
 const [keys, rounds, perSecond] = [values.keys, values.rounds, values.rate].map(Number) as [
@@ -43,7 +44,7 @@ const copyOnce = async ({ server, prepare }: Way): Promise<Copy> => {
   return { tookMs: reader.tookMs, calm, during };
 };
 
-const names = serverNames();
+const names = serverNames(values.servers);
 const servers: BenchServer[] = [];
 for (const name of names) {
   const server = await startServer(name, {

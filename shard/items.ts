@@ -10,7 +10,7 @@ import {
   type RecordCursor,
 } from "../core/recordCursor.ts";
 import { slotOfRange } from "../core/slot.ts";
-import type { Piece } from "./store/entries.ts";
+import type { Piece } from "./store/bytes.ts";
 import type { KeyBatch, Store } from "./store/store.ts";
 
 /** How far records, or entries, were carried out. */

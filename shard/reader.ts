@@ -205,6 +205,7 @@ const startCopy = <To>(
   const common = commonEnd(holding, message);
   const strays = holding.complete && holding.version > common ? version(common + 1) : null;
   holding.store.clear();
+  holding.store.expect(message.keys);
   holding.complete = false;
   holding.epoch = message.epoch;
   holding.version = message.version;
@@ -237,6 +238,7 @@ const endEntries = <To>(reader: Reader<To>, until: Version, now: Now): readonly 
 const endCopy = <To>(reader: Reader<To>, now: Now): readonly ReaderEffect<To>[] => {
   const { copy, holding } = reader;
   if (copy?.kind !== "tail" || holding.version < copy.until) return [];
+  holding.store.expect(0);
   holding.complete = true;
   reader.copy = null;
   return [{ kind: "copyEnds" }, { kind: "ack" }, ...release(reader, now)];

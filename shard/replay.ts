@@ -3,7 +3,7 @@ import { entryOpcode, epochOpcode, mapOpcode, type RecordCursor } from "../core/
 import type { Holding } from "./holding.ts";
 import { applyItems, type Carried } from "./items.ts";
 import { historyWith } from "./replication/history.ts";
-import type { Piece } from "./store/entries.ts";
+import type { Piece } from "./store/bytes.ts";
 import type { Store } from "./store/store.ts";
 
 /** Applies records to a holding exactly in order, as far as each follows the one before. */

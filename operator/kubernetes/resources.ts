@@ -3,6 +3,7 @@ import { keyOf, type ShardCluster } from "../shardCluster.ts";
 import type { Workload } from "../plan/model.ts";
 import type { Fields } from "../rules.ts";
 import { apiVersion } from "../schema.ts";
+import { shardNodeArguments } from "../shardProgram.ts";
 import type { Manifest } from "./crds.ts";
 
 /** What the operator adds to every cluster's wishes. */
@@ -249,7 +250,7 @@ const container = (cluster: ShardCluster, role: Role, surroundings: Surroundings
   return {
     name: shardContainer,
     image: image === "" ? surroundings.image : image,
-    command: ["node", "/edis/shard.cjs"],
+    command: ["node", ...shardNodeArguments, "/edis/shard.cjs"],
     ...present("imagePullPolicy", template.imagePullPolicy),
     env: environment(cluster, role, surroundings),
     ports: Object.entries(ports).map(([name, containerPort]) => ({ name, containerPort, protocol: "TCP" })),

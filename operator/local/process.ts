@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { backoffMs } from "../../core/backoff.ts";
 import { isoTime, type Clock } from "../../core/clock.ts";
+import { shardNodeArguments } from "../shardProgram.ts";
 import { openLogFile, type LogFile } from "./logFile.ts";
 
 /** A shard process that is kept running. */
@@ -81,7 +82,7 @@ export const keepRunning = (options: KeepOptions): Kept => {
 
 const start = ({ program, env, clock, pod }: KeepOptions, log: LogFile): ChildProcess => {
   // Its standard input says nothing and ends with this process: that is how it notices, even after a SIGKILL.
-  const child = spawn(process.execPath, [program], {
+  const child = spawn(process.execPath, [...shardNodeArguments, program], {
     env: { ...largePages, ...withoutEdis(process.env), ...env, EDIS_PARENT_PIPE: "1" },
     stdio: ["pipe", "pipe", "pipe"],
   });

@@ -16,6 +16,7 @@ export type CatalogStart = {
   readonly line: Line;
   readonly snapshots: readonly SnapshotInfo[];
   readonly nextSnapshot: number;
+  readonly keys: () => number;
 };
 
 export const createCatalog = (setting: Setting, identity: Identity, start: CatalogStart): Catalog => {
@@ -30,7 +31,7 @@ export const createCatalog = (setting: Setting, identity: Identity, start: Catal
         waiting = null;
         const { line, snapshots } = catalog;
         await writeManifest(setting.disk, setting.folder, {
-          ...{ format: 1, clusterId, shard, synced: line.synced() },
+          ...{ format: 1, clusterId, shard, synced: line.synced(), keys: start.keys() },
           ...{ segments: line.extent(), snapshots: [...snapshots] },
         });
       });

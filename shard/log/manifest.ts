@@ -36,6 +36,8 @@ const manifestSchema = v.object({
   shard: branded(shardId),
   /** Everything up to here was synced when this was written. */
   synced: branded(version),
+  /** How many keys there were then: a hint for who reads all of them. Older ones do not say. */
+  keys: v.optional(count, 0),
   /** The segments of a line; `version` and `checksum` are those of the first one's header; none where `last` is less than `first`. */
   segments: v.object({
     line: count,

@@ -105,7 +105,7 @@ const findManifest = async (setting: Setting, identity: manifests.Identity): Pro
   // So that no other log's frames go on from it.
   const checksum = crc32(`${identity.clusterId}/${identity.shard}/${clock.wallMs()}`);
   return {
-    ...{ format: 1, ...identity, synced: version(0), snapshots: [] },
+    ...{ format: 1, ...identity, synced: version(0), keys: 0, snapshots: [] },
     segments: { line: 1, first: 1, last: 0, version: version(1), checksum },
   };
 };
@@ -140,7 +140,10 @@ const assemble = (options: LogOptions, setting: Setting, found: Found): State =>
     },
   );
   const nextSnapshot = 1 + manifest.snapshots.reduce((most, { sequence }) => Math.max(most, sequence), 0);
-  const catalog = createCatalog(setting, identity, { line, snapshots: recovered.snapshots, nextSnapshot });
+  const catalog = createCatalog(setting, identity, {
+    ...{ line, snapshots: recovered.snapshots, nextSnapshot },
+    keys: () => holding.store.keys(),
+  });
   const snapshots = createSnapshots(setting, { catalog, holding, room }, recovered.bytesBehind);
   const state: State = {
     ...{ options, setting, room, catalog, snapshots, line, nextLine: line.id + 1, copy: null, closing: null },

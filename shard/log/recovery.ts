@@ -46,9 +46,11 @@ export const recover = async (setting: Setting, manifest: Manifest, holding: Hol
   const names = await setting.disk.list(setting.folder);
   const candidates = await findSegments(setting, manifest, names);
   try {
+    holding.store.expect(manifest.keys);
     const base = await loadBase(setting, manifest, holding);
     const quarantine = createQuarantine(setting);
     const replay = await replayLog(setting, { manifest, candidates, base, quarantine }, holding);
+    holding.store.expect(0);
     const kept = candidates.slice(0, replay.kept).map(({ segment }) => segment);
     const older = base === null ? [] : manifest.snapshots.slice(manifest.snapshots.indexOf(base) + 1);
     // It has just been read.

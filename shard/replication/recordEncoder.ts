@@ -3,7 +3,8 @@ import type { Operation, Record } from "../../core/record.ts";
 import { deleteOpcode, dropOpcode, mapOpcode, setOpcode } from "../../core/recordCursor.ts";
 import type { Sweep } from "../store/store.ts";
 
-import type { EntryRange, Piece } from "../store/entries.ts";
+import { copyTo, type Piece } from "../store/bytes.ts";
+import type { EntryRange } from "../store/entries.ts";
 
 /** Records and entries as CBOR, byte for byte what core/record.ts makes of them, written straight to where they go. */
 
@@ -104,7 +105,7 @@ export const writeBodyRecord = (target: Buffer, start: number, record: BodyRecor
   target[start] = opcode === setOpcode ? 0x86 : 0x84;
   target[start + 1] = opcode;
   const at = writeNumber(target, writeNumber(target, start + 2, epoch), version);
-  return copyRange(target, at, body);
+  return copyTo(target, at, body);
 };
 
 /** Writes an entry at `start`, where `entryBytesMax` have to be left, and answers where it ends. */
@@ -148,21 +149,11 @@ const usualEntryBytes = 4096;
 
 export type EntriesFrame = { readonly frame: Uint8Array; readonly entries: number; readonly done: boolean };
 
-/** Up to here a loop is faster than the call that copies. */
-const loopBytesMax = 32;
-
 const writeBytes = (target: Buffer, start: number, bytes: Uint8Array): number =>
   writeRange(target, start, { bytes, from: 0, to: bytes.length });
 
 const writeRange = (target: Buffer, start: number, piece: Piece): number =>
-  copyRange(target, writeHeader(target, start, { major: 2, argument: piece.to - piece.from }), piece);
-
-const copyRange = (target: Buffer, at: number, { bytes, from, to }: Piece): number => {
-  const length = to - from;
-  if (length <= loopBytesMax) for (let i = 0; i < length; i++) target[at + i] = bytes[from + i] ?? 0;
-  else target.set(length === bytes.length ? bytes : bytes.subarray(from, to), at);
-  return at + length;
-};
+  copyTo(target, writeHeader(target, start, { major: 2, argument: piece.to - piece.from }), piece);
 
 const writeNumber = (target: Buffer, at: number, n: number): number =>
   n < 0x1_0000_0000

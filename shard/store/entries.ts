@@ -1,4 +1,5 @@
 import { createArena, allocate, free, unitBytes, type Arena, type Objects } from "./arena.ts";
+import { copyInto, isSame, type Piece } from "./bytes.ts";
 
 /**
  * The layout of an entry in its arena, in words of 4 bytes:
@@ -123,20 +124,15 @@ export const tellRange = (entries: Entries, ref: number, range: EntryRange): voi
   range.expiresAtMs = second < 0 ? instantOf(entries, ref) : null;
 };
 
-export const hasKey = (
-  entries: Entries,
-  ref: number,
-  { bytes: key, from, to }: { readonly bytes: Uint8Array; readonly from: number; readonly to: number },
-): boolean => {
-  const length = to - from;
+export const hasKey = (entries: Entries, ref: number, key: Piece): boolean => {
   const id = ref >>> entries.unitBits;
-  const second = entries.words[id]?.[((ref & entries.unitMask) << 1) + 1] ?? 0;
-  if ((second & keyMask) + 1 !== length) return false;
+  const words = entries.words[id];
   const bytes = entries.bytes[id];
-  if (bytes === undefined) return false;
+  if (words === undefined || bytes === undefined) return false;
+  const second = words[((ref & entries.unitMask) << 1) + 1] ?? 0;
+  if ((second & keyMask) + 1 !== key.to - key.from) return false;
   const start = (ref & entries.unitMask) * unitBytes + headerBytes + (second < 0 ? deadlineBytes : 0);
-  for (let i = 0; i < length; i++) if (bytes[start + i] !== key[from + i]) return false;
-  return true;
+  return isSame({ bytes, words, offset: 0 }, start, key);
 };
 
 /** Copies a value out; answers where it ends. */
@@ -153,8 +149,6 @@ export const copyValueOut = (
   return at + length;
 };
 
-/** Bytes within others. */
-export type Piece = { readonly bytes: Uint8Array; readonly from: number; readonly to: number };
 export type NewEntry = {
   readonly usedAt: number;
   readonly key: Piece;
@@ -176,26 +170,28 @@ export const writeEntry = (entries: Entries, { usedAt, key, value, expiresAtMs }
   words[word + 1] = (keyBytes - 1) | (usedAt << usedShift) | (isExpiring ? expires : 0);
   if (isExpiring) setInstant(entries, ref, expiresAtMs);
   const start = (word << 2) + headerBytes + (isExpiring ? deadlineBytes : 0);
-  const target = { bytes, words };
-  copyIn(target, start, key);
-  copyIn(target, start + keyBytes, value);
+  const target = { bytes, words, offset: 0 };
+  copyInto(target, start, key);
+  copyInto(target, start + keyBytes, value);
   return ref;
 };
 
 /** Puts another value in place of an entry's. Answers whether that was possible: it needs about the same room. */
 export const overwrite = (entries: Entries, ref: number, value: Piece): boolean => {
   const valueBytes = value.to - value.from;
-  const first = wordOf(entries, ref, 0);
-  const second = wordOf(entries, ref, 1);
+  const id = ref >>> entries.unitBits;
+  const word = (ref & entries.unitMask) << 1;
+  const words = entries.words[id] ?? noWords;
+  const first = words[word] ?? 0;
+  const second = words[word + 1] ?? 0;
   const units = unitsOf(first, second);
   const keyBytes = (second & keyMask) + 1;
   const spare = units - neededUnits(keyBytes + valueBytes, second < 0);
   // Not more than a quarter of an entry lies idle.
   if (spare < 0 || spare > spareMax || spare * 4 > units) return false;
-  const id = ref >>> entries.unitBits;
-  const target = { bytes: entries.bytes[id] ?? noBytes, words: entries.words[id] ?? noWords };
-  copyIn(target, keyStart(entries, ref) + keyBytes, value);
-  setWord(entries, ref, [0, valueBytes | (spare << spareShift)]);
+  const start = (word << 2) + headerBytes + (second < 0 ? deadlineBytes : 0);
+  copyInto({ bytes: entries.bytes[id] ?? noBytes, words, offset: 0 }, start + keyBytes, value);
+  words[word] = valueBytes | (spare << spareShift);
   return true;
 };
 
@@ -217,58 +213,3 @@ export const freeEntry = (entries: Entries, ref: number): void => {
 
 /** Below this a loop is faster than a call. */
 const copyByByteMax = 64;
-/** Up to here whole words at a time are faster than the call that copies. */
-const copyByWordMax = 160;
-/** Buffers that requests and files are read into; a larger one is not kept from the collector for its words. */
-const sourceBytesMax = 8 * 1024 * 1024;
-
-type Target = { readonly bytes: Uint8Array; readonly words: Int32Array };
-
-const copyIn = (target: Target, at: number, piece: Piece): void => {
-  const { bytes, from, to } = piece;
-  if (to - from > copyByWordMax) target.bytes.set(bytes.subarray(from, to), at);
-  else if (to - from < 8 || (bytes !== source.bytes && !viewAsWords(bytes))) copyBytes(target, at, piece);
-  else copyWords(target, at, piece);
-};
-
-const copyBytes = ({ bytes: target }: Target, at: number, { bytes, from, to }: Piece): void => {
-  for (let i = 0; i < to - from; i++) target[at + i] = bytes[from + i] ?? 0;
-};
-
-/** What was copied from last, which is the same nearly always, and the words of its buffer: to ask for them each time would take longer than the copy. */
-type Source = { bytes: Uint8Array; words: Int32Array; offset: number };
-const source: Source = { bytes: noBytes, words: noWords, offset: 0 };
-
-const viewAsWords = (bytes: Uint8Array): boolean => {
-  const { buffer, byteOffset } = bytes;
-  if (buffer.byteLength > sourceBytesMax) return false;
-  source.bytes = bytes;
-  source.words = new Int32Array(buffer, 0, buffer.byteLength >> 2);
-  source.offset = byteOffset;
-  return true;
-};
-
-/** Each word of the target is put together from the two of the source that it lies in. Memory is little endian on all that Node runs on. */
-const copyWords = ({ bytes: target, words }: Target, start: number, { bytes, from, to }: Piece): void => {
-  const { words: sourceWords, offset: sourceOffset } = source;
-  let at = start;
-  let next = from;
-  while ((at & 3) !== 0) target[at++] = bytes[next++] ?? 0;
-  const offset = sourceOffset + next;
-  const low = (offset & 3) << 3;
-  const high = 32 - low;
-  let word = at >> 2;
-  let sourceWord = offset >> 2;
-  // One word less than there are: the last one's second half may lie behind the source's end.
-  const end = word + ((to - next) >> 2) - (low === 0 ? 0 : 1);
-  at += (end - word) << 2;
-  next += (end - word) << 2;
-  if (low === 0) while (word < end) words[word++] = sourceWords[sourceWord++] ?? 0;
-  else
-    for (let first = sourceWords[sourceWord] ?? 0; word < end;) {
-      const second = sourceWords[++sourceWord] ?? 0;
-      words[word++] = (first >>> low) | (second << high);
-      first = second;
-    }
-  while (next < to) target[at++] = bytes[next++] ?? 0;
-};

@@ -17,6 +17,7 @@ import {
   usualChunkBits,
   type Deadlines,
 } from "./deadlines.ts";
+import type { Piece } from "./bytes.ts";
 import * as layout from "./entries.ts";
 import { createAges, drawOf, idleOf, moveHand, victimOf, type Ages } from "./eviction.ts";
 import { hashOf, hashOfRange, type HashSeed } from "./hash.ts";
@@ -96,6 +97,9 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
     seekRange: (key) => seekRange(state, key),
     foresee: (keys) => {
       state.foreseen = foresee(state, keys);
+    },
+    expect: (keys) => {
+      slots.expectPairs(index, keys);
     },
     value: () => layout.valueOf(entries, there()),
     valueBytes: () => layout.valueBytesOf(entries, there()),
@@ -249,14 +253,14 @@ const foresee = (state: State, { bytes, count, froms, tos, slots: slotOfKey, has
 };
 
 /** The sought key by itself. */
-const soughtKey = ({ key, keyFrom, keyTo }: State): layout.Piece => {
+const soughtKey = ({ key, keyFrom, keyTo }: State): Piece => {
   check(key !== null, "a key was sought");
   return { bytes: key, from: keyFrom, to: keyTo };
 };
 
-const whole = (bytes: Uint8Array): layout.Piece => ({ bytes, from: 0, to: bytes.length });
+const whole = (bytes: Uint8Array): Piece => ({ bytes, from: 0, to: bytes.length });
 
-const put = (state: State, value: layout.Piece, expiresAtMs: number | null): void => {
+const put = (state: State, value: Piece, expiresAtMs: number | null): void => {
   const { entries, index, deadlines, spot, ages } = state;
   const before = spot.ref;
   const valueBytes = value.to - value.from;
@@ -281,7 +285,7 @@ const put = (state: State, value: layout.Piece, expiresAtMs: number | null): voi
 /** Where it goes on to expire, or not to. */
 const replaceInPlace = (
   { entries, deadlines, spot: { ref } }: State,
-  value: layout.Piece,
+  value: Piece,
   expiresAtMs: number | null,
 ): boolean => {
   if (layout.isExpiring(entries, ref) !== (expiresAtMs !== null)) return false;

@@ -17,6 +17,8 @@ export type SlotIndex = {
   readonly counts: Int32Array;
   /** Pairs in each group of 128 slots, so that one of all can be drawn. */
   readonly groups: Int32Array;
+  /** Pairs that a new table has room for. */
+  firstCapacity: number;
 };
 
 export const groupBits = 7;
@@ -43,10 +45,21 @@ export const createSlotIndex = (unitBits: number): SlotIndex => {
     capacities: new Int32Array(slotCount),
     counts: new Int32Array(slotCount),
     groups: new Int32Array(slotCount >> groupBits),
+    firstCapacity: capacityMin,
   };
 };
 
-export const clearSlotIndex = ({ tables, capacities, counts, groups }: SlotIndex): void => {
+/** New tables have room for their share of so many pairs; most of them need not grow then. */
+export const expectPairs = (index: SlotIndex, pairs: number): void => {
+  const share = pairs / slotCount;
+  // Shares differ about as much as their root.
+  const capacity = Math.ceil(((share + Math.sqrt(share)) * 16) / 13);
+  index.firstCapacity = Math.min(Math.max(capacity, capacityMin), expectedCapacityMax);
+};
+
+export const clearSlotIndex = (index: SlotIndex): void => {
+  const { tables, capacities, counts, groups } = index;
+  index.firstCapacity = capacityMin;
   groups.fill(0);
   tables.fill(0);
   capacities.fill(0);
@@ -68,7 +81,7 @@ export const insert = (index: SlotIndex, spot: Spot): void => {
   const { slot } = spot;
   const count = (counts[slot] ?? 0) + 1;
   const capacity = capacities[slot] ?? 0;
-  if (count * 16 > capacity * 13) resize(index, slot, grown(capacity));
+  if (count * 16 > capacity * 13) resize(index, slot, capacity === 0 ? index.firstCapacity : grown(capacity));
   counts[slot] = count;
   changeGroup(index, slot, 1);
   const table = tables[slot] ?? 0;
@@ -174,6 +187,8 @@ const changeGroup = ({ groups }: SlotIndex, slot: number, by: number): void => {
 };
 
 const capacityMin = 4;
+/** Whatever is expected: 512 KiB for a slot. */
+const expectedCapacityMax = 65_536;
 /** 4, 5, 6, 7, 8, 10, 12, 14, 16, 20…: the smaller the step, the fuller the tables. */
 const grown = (capacity: number): number => {
   if (capacity < capacityMin) return capacityMin;

@@ -1,7 +1,7 @@
-import type { Piece } from "./entries.ts";
 import type { Slot } from "../../core/ids.ts";
 import type { Entry, Operation } from "../../core/record.ts";
 import type { Eviction } from "../../core/settings.ts";
+import type { Piece } from "./bytes.ts";
 import type { EntryRange } from "./entries.ts";
 
 /**
@@ -50,6 +50,11 @@ export type Store = {
    * other. Notes their hashes. Changes nothing.
    */
   readonly foresee: (keys: KeyBatch) => void;
+  /**
+   * About so many keys will have come, of all slots alike, before this is called again with 0: what grows has room for its share from
+   * the beginning. Nothing depends on it but how long that takes.
+   */
+  readonly expect: (keys: number) => void;
   /** A view of the sought key's value. Throws where the key is not there, as the next two do. */
   readonly value: () => Uint8Array;
   readonly valueBytes: () => number;

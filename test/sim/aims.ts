@@ -4,17 +4,18 @@ import type { Fault, FaultKind } from "./faults.ts";
 import { scenarioOf, type Scenario } from "./simulate.ts";
 
 type Durable = {
+  readonly writers?: number;
   readonly leaseSeconds?: number;
   readonly minInSync?: number;
   readonly acks?: "inSync" | "owner";
 };
 
-/** One shard whose every acknowledged write is on two volumes. */
+/** Shards, one where nothing else is said, whose every acknowledged write is on two volumes. */
 export const inSyncCluster = (
   readers: number,
-  { leaseSeconds = 1, minInSync = 1, acks = "inSync" }: Durable = {},
+  { writers = 1, leaseSeconds = 1, minInSync = 1, acks = "inSync" }: Durable = {},
 ): ShardCluster => {
-  const { spec, ...rest } = clusterOf(1, readers);
+  const { spec, ...rest } = clusterOf(writers, readers);
   return {
     ...rest,
     spec: {

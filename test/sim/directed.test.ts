@@ -1,7 +1,9 @@
 import test, { type ExecutionContext } from "ava";
 import { aimed, aimNames, fault, inSyncCluster } from "./aims.ts";
+import type { ShardCluster } from "../../operator/shardCluster.ts";
 import type { Fault } from "./faults.ts";
 import { describe, scenarioOf, simulate, type Run, type Scenario } from "./simulate.ts";
+import type { EndsOperator } from "./steps.ts";
 
 /** From outside of any promise. */
 const run = (scenario: Scenario): Promise<Run> =>
@@ -48,21 +50,65 @@ test("an owner that is cut off from all loses nothing that it acknowledged", asy
     await keeps(t, { seed, faults: [fault("cutOff", 300, 3_000), fault("cutOneWay", 1_000, 1_000)] });
 });
 
-test("the operator may be killed at any step of a failover", async (t) => {
-  for (let step = 0; step < 30; step++)
-    await keeps(t, {
-      ...{ seed: 100 + step, operators: 1 + (step % 2) },
-      faults: [fault("killOwner", 300, 3_000), fault("killOperator", 300 + 5 * step, 300)],
-    });
-});
+/** After a step; null: what it would write does not get to the API. */
+const instants = [null, 0, 3, 12, 50, 200] as const;
 
-test("the operator may be killed at any step of a handover", async (t) => {
-  for (let step = 0; step < 30; step++)
-    await keeps(t, {
-      ...{ seed: 200 + step, operators: 1 + (step % 2) },
-      faults: [fault("evictOwner", 300, 3_000), fault("killOperator", 300 + 5 * step, 300)],
+type Change = {
+  readonly what: string;
+  readonly cluster: ShardCluster;
+  readonly faults: readonly Fault[];
+  readonly steps: readonly EndsOperator["at"][];
+};
+
+const failoverSteps = ["fencing", "promised", "promoted", "activated"] as const;
+const moveSteps = ["copying", "following", "freezing", "slotsFrozen", "moved", "levelled"] as const;
+const changes: readonly Change[] = [
+  {
+    what: "a failover, its owner having ended",
+    cluster: inSyncCluster(2),
+    faults: [fault("killOwner", 100, 3_000)],
+    steps: failoverSteps,
+  },
+  {
+    what: "a failover, its owner being out of reach",
+    cluster: inSyncCluster(2),
+    faults: [fault("islandForGood", 100, 3_500)],
+    steps: failoverSteps,
+  },
+  {
+    what: "a handover",
+    cluster: inSyncCluster(2),
+    faults: [fault("evictOwner", 100, 3_000)],
+    steps: ["handover", "frozen", "handedOver", "activated"],
+  },
+  {
+    what: "moves to a new shard",
+    cluster: inSyncCluster(2),
+    faults: [fault("scaleUp", 100, 3_000)],
+    steps: moveSteps,
+  },
+  {
+    what: "moves from a shard that goes",
+    cluster: inSyncCluster(2, { writers: 2 }),
+    faults: [fault("scaleDown", 100, 3_000)],
+    steps: [...moveSteps, "shardGone"],
+  },
+];
+
+for (const { what, cluster, faults, steps } of changes)
+  for (const at of steps)
+    test(`the operator may end before, at and after each step of ${what}: ${at}`, async (t) => {
+      for (const [i, afterMs] of instants.entries()) {
+        const told = await run(
+          scenarioOf(100 + i, {
+            ...{ cluster, faults, operators: 1 + (i % 2), clients: 3, thinkMs: 30, chaosMs: 3_500 },
+            ...{ keepsAll: true, endsOperator: { at, afterMs } },
+          }),
+        );
+        t.is(told.violations.length, 0, describe(told));
+        t.true(told.operatorEnded, `seed ${told.seed}: ${at} did not come about`);
+      }
     });
-});
 
 test("source or target may be killed at any step of a handover", async (t) => {
   for (let step = 0; step < 30; step++)

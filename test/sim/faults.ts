@@ -52,6 +52,8 @@ const weighted = [
   ["scaleReaders", 1],
   ["scaleWriters", 6],
   ["pauseMoves", 1],
+  ["scaleUp", 0],
+  ["scaleDown", 0],
 ] as const;
 export type FaultKind = (typeof weighted)[number][0] | StoryKind;
 
@@ -233,16 +235,20 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
       const { writers } = world.cluster.spec;
       return want(world, { readers: Math.max(random.below(4) * writers, readersNeeded(world, writers)) });
     }
-    case "scaleWriters": {
-      const { writers, readers } = world.cluster.spec;
-      const wanted = random.pick([1, 2, 3].filter((other) => other !== writers));
-      world.isResized = true;
-      return want(world, { writers: wanted, readers: Math.max(readers, readersNeeded(world, wanted)) });
-    }
+    case "scaleWriters":
+      return wantWriters(
+        world,
+        random.pick([1, 2, 3].filter((other) => other !== world.cluster.spec.writers)),
+      );
+    case "scaleUp":
+      return wantWriters(world, world.cluster.spec.writers + 1);
+    case "scaleDown":
+      return wantWriters(world, world.cluster.spec.writers - 1);
     case "pauseMoves": {
       const { rebalance } = world.cluster.spec;
       const carried = want(world, { rebalance: { ...rebalance, paused: true } });
-      return { ...carried, mend: () => void want(world, { rebalance }) };
+      // Of several at once the first to end ends them.
+      return { ...carried, mend: () => void want(world, { rebalance: { ...rebalance, paused: false } }) };
     }
     case "islandForGood":
     case "ownerAndLeaderIsland":
@@ -271,6 +277,12 @@ const want = (world: World, wishes: Partial<ShardCluster["spec"]>): Carried => {
   world.cluster = { ...cluster, generation: generation + 1, spec: { ...spec, ...wishes } };
   world.changed();
   return { what: JSON.stringify(wishes), mend: nothing };
+};
+
+const wantWriters = (world: World, writers: number): Carried => {
+  world.isResized = true;
+  const { readers } = world.cluster.spec;
+  return want(world, { writers, readers: Math.max(readers, readersNeeded(world, writers)) });
 };
 
 /** Slots go only to a shard that has its readers in sync: nobody wishes for shards without any. */

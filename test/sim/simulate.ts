@@ -1,3 +1,4 @@
+import { slotOf } from "../../core/slot.ts";
 import type { Ownership } from "../../operator/plan/model.ts";
 import type { ShardCluster } from "../../operator/shardCluster.ts";
 import { clusterOf } from "../support/planWorld.ts";
@@ -5,6 +6,7 @@ import { entriesOf } from "../support/shardLog.ts";
 import { checkHistory } from "./checker/check.ts";
 import { inWords, type History, type Violation } from "./checker/history.ts";
 import { anyFault, planFaults, startFaults, type Fault, type FaultKind } from "./faults.ts";
+import { endOperatorAt, type EndsOperator } from "./steps.ts";
 import { createClients, type Clients } from "./world/clients.ts";
 import { ownershipOf } from "./world/ownership.ts";
 import { seeded, type Seeded } from "./world/seeded.ts";
@@ -26,6 +28,8 @@ export type Scenario = {
   readonly keepsAll?: boolean;
   /** From and to, since the faults began: writes that are called then are not acknowledged. Virtual milliseconds. */
   readonly refusesWritesMs?: readonly [from: number, to: number];
+  /** The operator ends there. */
+  readonly endsOperator?: EndsOperator;
 };
 
 export type Run = {
@@ -34,6 +38,8 @@ export type Run = {
   readonly events: number;
   /** There was another number of shards, for a while. */
   readonly isResized: boolean;
+  /** What `endsOperator` asks for came about. */
+  readonly operatorEnded: boolean;
   /** Virtual milliseconds, in all and from the end of the faults until all was well. */
   readonly ms: number;
   readonly healedMs: number;
@@ -70,6 +76,8 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
     broken("did not start", whyNotWell(world) ?? "clients are not connected");
   world.trace("world", "is up");
   const beganMs = timeline.nowMs();
+  const operatorEnded =
+    scenario.endsOperator === undefined ? null : endOperatorAt(world, scenario.endsOperator);
   const faults = startFaults(world, scenario.faults, world.random.fork("faults"));
   until(scenario.chaosMs, () => false);
 
@@ -105,6 +113,7 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
       seed,
       violations,
       isResized: world.isResized,
+      operatorEnded: operatorEnded?.() ?? false,
       events: timeline.events(),
       ms: timeline.nowMs(),
       healedMs,
@@ -174,6 +183,7 @@ const finish = (world: World, clients: Clients, broken: (kind: string, what: str
   );
   if (!untilHolds(world, 20_000, () => isRead))
     broken("does not converge", "not every key can be read at the end");
+  if (!untilHolds(world, 10_000, () => strayIn(world) === null)) broken("kept", strayIn(world) ?? "");
   if (!untilHolds(world, 10_000, () => copiesDiffer(world) === null))
     broken("copies differ", copiesDiffer(world) ?? "");
 };
@@ -231,6 +241,20 @@ const copiesDiffer = (world: World): string | null => {
     const other = contents.findIndex((content) => content !== first);
     if (other !== -1)
       return `shard ${shard.id}: ${pods[0] ?? ""} has ${first ?? ""}, ${pods[other] ?? ""} ${contents[other] ?? ""}`;
+  }
+  return null;
+};
+
+/** A key that a shard still holds though its slot is another's; null where there is none. */
+const strayIn = (world: World): string | null => {
+  for (const { id, owner, slots } of ownershipOf(world)?.shards ?? []) {
+    const store = world.pods.get(owner?.pod ?? "")?.running?.store ?? null;
+    const keys = store === null ? [] : Object.keys(entriesOf(store));
+    const stray = keys.find((key) => {
+      const at = slotOf(Buffer.from(key));
+      return !slots.some(([first, last]) => first <= at && at <= last);
+    });
+    if (stray !== undefined) return `shard ${id} holds ${stray}, whose slot is another's`;
   }
   return null;
 };

@@ -167,7 +167,9 @@ const takenFrom = (state: State): Pick<Replies, "written" | "cut" | "take" | "re
   },
   take: (position) => {
     const to = position - state.base;
-    const bytes = state.buffer.subarray(state.from, to);
+    // What has settled is taken whole mostly: a view would cost more than what is in it.
+    const isAll = state.from === 0 && to === state.buffer.length;
+    const bytes = isAll ? state.buffer : state.buffer.subarray(state.from, to);
     state.from = to;
     state.isTaken = true;
     return bytes;
@@ -195,11 +197,17 @@ const room = (state: State, bytes: number): void => {
   move(state, Math.max(firstBytes, kept * 2 + bytes));
 };
 
+/** Up to here a buffer is a part of one that Node cuts up: memory of its own takes longer to get, and to collect, than to fill. */
+const sharedBytesMax = 512;
+
+const bufferOf = (bytes: number): Buffer =>
+  bytes <= sharedBytesMax ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes);
+
 /** To a buffer of so many bytes at least. */
 const move = (state: State, bytes: number): void => {
   const { buffers, buffer, at, from, isTaken } = state;
   const isPooled = bytes <= pooledBytes && buffer.length === 0;
-  const next = isPooled ? buffers.take() : Buffer.allocUnsafeSlow(bytes);
+  const next = isPooled ? buffers.take() : bufferOf(bytes);
   if (at > from) buffer.copy(next, 0, from, at);
   // One that may be on its way still is left as it is.
   if (!isTaken) buffers.give(buffer);

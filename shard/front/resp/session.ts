@@ -13,6 +13,7 @@ import type { Receiver } from "./receive.ts";
 import { createParser, ProtocolError, type Parser } from "./parser.ts";
 import { createReplies, type Replies } from "./replies.ts";
 import { MustWait } from "./redirectKeys.ts";
+import { createSend, type Send } from "./send.ts";
 import type { Server } from "./server.ts";
 import { unwatchAll, watchNothing, type Transaction, type Watching } from "./transaction.ts";
 
@@ -61,6 +62,7 @@ export type Pending = (turn: Turn, reply: Replies) => boolean;
 
 type State = {
   readonly socket: Socket;
+  readonly send: Send;
   readonly session: Session;
   readonly server: Server;
   readonly parser: Parser;
@@ -138,7 +140,7 @@ export const openSession = (
     },
   };
   const state: State = {
-    ...{ socket, session, server, parser, replies, batch, hot: null },
+    ...{ socket, send: createSend(socket), session, server, parser, replies, batch, hot: null },
     ...{ isMore: false, family: "other", ends: [], startsMs: [] },
     ...{ releasedTo: 0, sentTo: 0, isPaused: false, isParked: false, stalledSinceMs: null },
     account: server.unsent.open(() => {
@@ -362,7 +364,7 @@ const isPausedNow = ({ isPaused }: State): boolean => isPaused;
 const flush = (state: State): void => {
   const { socket, replies } = state;
   if (state.releasedTo === state.sentTo || socket.destroyed) return;
-  socket.write(replies.take(state.releasedTo));
+  state.send(replies.take(state.releasedTo));
   state.server.counters.outputBytes += state.releasedTo - state.sentTo;
   state.sentTo = state.releasedTo;
   if (socket.writableLength === 0) {

@@ -13,11 +13,19 @@ export type SimApi = {
   /** Of answers to writes that were carried out, this share is lost. */
   lostAnswers: number;
   slowMs: number;
-  /** Calls `changed` when any object changed. */
-  readonly onWrite: (changed: (path: string, object: unknown) => void) => void;
+  /** Sees each write that is about to be made; false where it is lost on its way. */
+  seesWrite: ((write: SimWrite) => boolean) | null;
   readonly objects: ReadonlyMap<string, ApiObject>;
 };
 export type ApiObject = { readonly metadata: Readonly<Record<string, unknown>>; readonly spec?: unknown };
+
+export type SimWrite = {
+  readonly path: string;
+  /** The process that asked for it. */
+  readonly by: string;
+  readonly before: ApiObject | undefined;
+  readonly after: ApiObject;
+};
 
 export const apiName = "api";
 /** Whoever asks gives up after this: sooner than a real one, as a run costs what it lasts. */
@@ -34,9 +42,8 @@ export const createSimApi = ({
 }): SimApi => {
   const objects = new Map<string, ApiObject>();
   let version = 0;
-  let written: (path: string, object: unknown) => void = () => undefined;
 
-  const carryOut = ({ method, path, body }: ApiRequest): unknown => {
+  const carryOut = ({ method, path, body }: ApiRequest, by: string): unknown => {
     const isPost = method === "POST";
     const key = isPost ? `${path}/${nameIn(body)}` : path;
     const before = objects.get(key);
@@ -56,8 +63,9 @@ export const createSimApi = ({
       throw new ApiError(409, `${key} was changed: ${String(expected)}`);
     const { uid = `uid-${key}` } = before?.metadata ?? {};
     const stored = { ...object, metadata: { ...object.metadata, uid, resourceVersion: String(++version) } };
+    if (api.seesWrite?.({ path: key, by, before, after: stored }) === false)
+      throw new ApiError(0, `Cannot ${method} ${path}: the connection was reset`);
     objects.set(key, stored);
-    written(key, stored);
     return stored;
   };
 
@@ -90,7 +98,7 @@ export const createSimApi = ({
         }
         let answer: () => void;
         try {
-          const value = copyOf(carryOut(sent));
+          const value = copyOf(carryOut(sent, process.name));
           answer = () => {
             resolve(value);
           };
@@ -116,9 +124,7 @@ export const createSimApi = ({
     isAway: false,
     lostAnswers: 0,
     slowMs: 0,
-    onWrite: (changed) => {
-      written = changed;
-    },
+    seesWrite: null,
     objects,
   };
   return api;

@@ -20,6 +20,8 @@ export type SimNetwork = {
   readonly isCut: (from: string, to: string) => boolean;
   /** Everything is slower by up to this much. */
   slowMs: number;
+  /** Sees each frame that is sent. */
+  seesFrame: ((frame: Uint8Array, from: string, to: string) => void) | null;
   /** Peers hear of the end of its connections at once, or (its machine lost its power) each some seconds later. */
   readonly ended: (process: Process, isHeard: boolean) => void;
   /** It was stopped, or cut off: who dialled it finds out by its probes. */
@@ -168,8 +170,9 @@ export const createSimNetwork = (options: SimNetworkOptions): SimNetwork => {
     if (known !== undefined) return known;
     const send = (frame: Uint8Array): void => {
       if (end.state !== "open" || !end.process.isAlive) return;
-      // The sender may use its memory again.
-      const sent = frame.slice();
+      // The sender may use its memory again. Not `slice`: a Buffer's shares its memory.
+      const sent = new Uint8Array(frame);
+      network.seesFrame?.(sent, end.way.from, end.way.to);
       put(end.way, sent.length, () => {
         const { peer } = end;
         if (peer === null) return;
@@ -367,7 +370,7 @@ export const createSimNetwork = (options: SimNetworkOptions): SimNetwork => {
     };
 
   const network: SimNetwork = {
-    slowMs: 0,
+    ...{ slowMs: 0, seesFrame: null },
     of: (process) => ({
       dial: dialFrom(process),
       listen: listenFor(process),
