@@ -102,7 +102,8 @@ const said = ({ serving, promised }: Report, { world, began }: Around): readonly
   if (phase?.kind === "fencing" && phase.epoch === promised?.epoch) steps.push("promised");
   if (serving.kind !== "owner") return steps;
   const { shard, epoch, frozen, moves } = serving;
-  if (epoch > (began?.shards[shard]?.epoch ?? Infinity)) steps.push("activated");
+  const was = began?.shards[shard];
+  if (was !== undefined && epoch > was.epoch) steps.push("activated");
   if (frozen !== null) steps.push("frozen");
   if (moves.some((move) => move.kind === "target" && move.state === "following")) steps.push("following");
   if (moves.some((move) => move.kind === "source" && move.frozen !== null)) steps.push("slotsFrozen");
