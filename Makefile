@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 IMAGE ?= edis:dev
 FILE ?= k8s/samples/demo.yaml
 
-.PHONY: help setup build run test sim sim-mutants lint check e2e zero-loss kind image manifests compat bench format clean
+.PHONY: help setup build run test sim sim-mutants lint check e2e zero-loss zero-loss-kube kind image manifests compat bench format clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,7 +44,10 @@ check: lint test ## types, lint, then the tests
 e2e: build ## the cluster tests, on the cluster KUBECONFIG names
 	@node test/e2e/run.ts
 
-zero-loss: build ## ten minutes of faults on that cluster under load: nothing that was acknowledged may be lost
+zero-loss: build ## local processes killed and stopped under load while writers go up and down: ARGS="--minutes 30"
+	@node test/proof/zeroLoss.ts $(ARGS)
+
+zero-loss-kube: build ## ten minutes of faults on the cluster KUBECONFIG names, under load: nothing acknowledged may be lost
 	@node test/e2e/zeroLoss.ts
 
 image: build ## the container image (IMAGE=edis:dev)

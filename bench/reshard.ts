@@ -10,7 +10,7 @@ import type { WritePhase, Written } from "./support/writer.ts";
 /**
  * How fast a quarter of all keys gets from three writers to a fourth, and what writes feel meanwhile. Redis moves them by
  * `redis-cli --cluster reshard`, Valkey by CLUSTER MIGRATESLOTS, Edis because another number of writers is wished for.
- * Usage: node bench/reshard.ts [--keys 1000000] [--bytes 100] [--rounds 3] [--rate 10000] [--only redis,valkey,edis,load] [--steps] [--add FILE]
+ * Usage: node bench/reshard.ts [--keys 1000000] [--bytes 100] [--rounds 3] [--rate 10000] [--only redis,valkey,edis,fresh,load] [--steps] [--add FILE]
  * `--add` keeps the rounds in a file and goes on from those that it holds; with `--only` nothing is written to docs/benchmarks.md.
  */
 const { values } = parseArgs({
@@ -31,6 +31,7 @@ type Round = {
   readonly redis: Moved | null;
   readonly valkey: Moved | null;
   readonly edis: Moved | null;
+  readonly fresh: Moved | null;
   readonly load: Moved | null;
   readonly written: Written | null;
 };
@@ -50,8 +51,15 @@ const told = (text: string): void => {
 };
 
 const takeRound = async (): Promise<Round> => {
-  const edis = isWanted("edis") ? tell("edis", await reshardEdis({ ...data, rate: 0, told })) : null;
-  const load = isWanted("load") ? await reshardEdis({ ...data, rate: Number(values.rate), told }) : null;
+  const edis = isWanted("edis")
+    ? tell("edis", await reshardEdis({ ...data, rate: 0, isThere: true, told }))
+    : null;
+  const fresh = isWanted("fresh")
+    ? tell("edis, and starts the fourth", await reshardEdis({ ...data, rate: 0, isThere: false, told }))
+    : null;
+  const load = isWanted("load")
+    ? await reshardEdis({ ...data, rate: Number(values.rate), isThere: true, told })
+    : null;
   if (load !== null) tell(`edis under ${rateText} writes a second`, load);
   const written = load?.written ?? null;
   for (const phase of phasesOf(written)) console.log(phaseRow(phase).join("  "));
@@ -59,7 +67,7 @@ const takeRound = async (): Promise<Round> => {
   const server = isWanted("valkey") ? findValkey() : null;
   const valkey = server === null ? null : tell("valkey", await reshardValkey(server, data));
   const redis = isWanted("redis") ? tell("redis", await reshardRedis(data)) : null;
-  return { redis, valkey, edis, load, written };
+  return { redis, valkey, edis, fresh, load, written };
 };
 
 /** Without that in which the load began. */
@@ -70,7 +78,7 @@ const phaseRow = ({ name, writes, failed, ...ms }: WritePhase): readonly string[
   ...[ms.p50, ms.p99, ms.p999, ms.max, ms.ownP99, ms.ownMax].map((n) => n.toFixed(n < 10 ? 1 : 0)),
 ];
 
-type Way = "redis" | "valkey" | "edis" | "load";
+type Way = "redis" | "valkey" | "edis" | "fresh" | "load";
 type Taken = "wholeMs" | "movingMs";
 
 const row = (rounds: readonly Round[], name: string, [way, taken]: readonly [Way, Taken]): string[] => {
@@ -96,8 +104,8 @@ const tellAll = (rounds: readonly Round[]): void => {
       title: "Resharding",
       text: `${data.keys.toLocaleString("en")} keys of ${data.bytes} bytes on three writers; a fourth takes a quarter of the slots. ${rounds.length} rounds in turn. Redis: \`redis-cli --cluster reshard\` with its
 defaults. Valkey: CLUSTER MIGRATESLOTS, its atomic slot migration, at all three sources at once. Neither writes to disk, and their fourth member runs and is known to all before it begins. Edis, as it comes
-(\`fsync: everysec\`; what moves is synced at its new owner before it is given over), local processes: \`writers\` goes from 3 to 4. *From the wish on* begins with the change of the file, and so holds the start of
-the fourth writer's process; both end when a client that watches knows the last slot at its new owner. Load: writes of 100 bytes to keys drawn at random, through the client library, from a process of its own, at
+(\`fsync: everysec\`; what moves is synced at its new owner before it is given over), local processes: the fourth writer runs without slots, as \`rebalance.paused\` says, and *from the wish on* begins
+with the change of the file that takes that away; in one row with the change of \`writers\` from 3 to 4, which starts the fourth writer's process as well. All end when a client that watches knows the last slot at its new owner. Load: writes of 100 bytes to keys drawn at random, through the client library, from a process of its own, at
 a higher priority where the user may have that (root); latencies count from the instant at which a write was due, and *load's own* is from there to when it was handed to the client. The processes share the machine's cores.`,
       tables: [
         {
@@ -108,6 +116,7 @@ a higher priority where the user may have that (root); latencies count from the 
             row(rounds, "valkey CLUSTER MIGRATESLOTS", ["valkey", "wholeMs"]),
             row(rounds, "edis, from the wish on", ["edis", "wholeMs"]),
             row(rounds, "edis, from the first move to the last", ["edis", "movingMs"]),
+            row(rounds, "edis, from the wish on, which starts the fourth writer", ["fresh", "wholeMs"]),
             row(rounds, `edis under ${rateText} writes a second, from the wish on`, ["load", "wholeMs"]),
             row(rounds, `edis under ${rateText} writes a second, from the first move to the last`, [
               "load",

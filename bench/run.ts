@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 
 /**
- * Runs every bench, or those that are named, one after the other, each in a process of its own. Figures, no verdicts: the first seven
+ * Runs every bench, or those that are named, one after the other, each in a process of its own. Figures, no verdicts: the first eight
  * are written to docs/benchmarks.md, the others printed. Usage: node bench/run.ts [name …]
  */
 const all = [
@@ -12,6 +12,7 @@ const all = [
   "copy",
   "readers",
   "reshard",
+  "failover",
   "lag",
   "cluster",
   "client",

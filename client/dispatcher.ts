@@ -238,6 +238,10 @@ const failed = (state: State, operation: Operation, { error, sent, member }: Fai
 /** Reads go to the next one who may answer, at once; all else waits a moment. */
 const elsewhere = (state: State, operation: Operation, { error, from }: Refusal): void => {
   operation.reason = error;
+  if (isOvertaken(state, operation)) {
+    send(state, operation);
+    return;
+  }
   if (isWrite(operation) || isOwnerOnly(operation) || isOwner(state, from)) {
     later(state, operation, error);
     return;
@@ -247,6 +251,12 @@ const elsewhere = (state: State, operation: Operation, { error, from }: Refusal)
   const skipped = error.code === "behind" ? readersOf(state, operation) : [from.pod];
   operation.tried = [...operation.tried, ...skipped];
   send(state, operation);
+};
+
+/** The slot has changed hands since it was sent, as is known by now: there is nothing to wait for. */
+const isOvertaken = ({ options }: State, { slot, sentTo }: Operation): boolean => {
+  const now = options.topology.current()?.shardOf(slot);
+  return sentTo !== null && now !== undefined && (now.id !== sentTo.id || now.epoch > sentTo.epoch);
 };
 
 const readersOf = ({ options }: State, { sentTo }: Operation): readonly string[] => {

@@ -46,6 +46,7 @@ const folderName = /^shard-(?<id>[0-9]+)$/;
 
 export const createVolume = (options: VolumeOptions): Volume => {
   const { disk, folder, clusterId, clock, logger, createStore, fsync, events, limits } = options;
+  let aside: Promise<void> = Promise.resolve();
   return {
     // The first one: where there are two, either is the shard's that is told soon, or is let go then.
     found: async () => (await shardsIn(disk, folder))[0] ?? null,
@@ -64,8 +65,10 @@ export const createVolume = (options: VolumeOptions): Volume => {
       return (await readDocument(disk, { folder, name: promisedName }, promisedSchema)).promised;
     },
     promise: async (promised) => {
+      await aside;
       await writeDocument(disk, { folder, name: promisedName }, { promised });
-      await setAside(disk, `${folder}/${promisedName}${besideSuffix}`);
+      // A shard may be without an owner until this one is kept: only the next promise waits for what is set aside for it.
+      aside = setAside(disk, `${folder}/${promisedName}${besideSuffix}`);
     },
     keepOnly: (shard) => {
       removeOthers(options, shard).catch((error: unknown) => {

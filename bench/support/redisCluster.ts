@@ -6,7 +6,7 @@ import { until } from "../../test/support/net.ts";
 import { ask, isAnswering } from "./ask.ts";
 import { freePort, removeAtExit, startChild, type Child } from "./process.ts";
 
-/** Members of a Redis Cluster, or a Valkey one. The first `withSlots` of them share the slots out evenly; the others have none. */
+/** Members of a Redis Cluster, or a Valkey one. The first `withSlots` of them share the slots out evenly; the others have none, or are their replicas. */
 export type RedisCluster = {
   readonly members: readonly ClusterMember[];
   /** Port of the member that a slot was given to at the start. */
@@ -18,12 +18,15 @@ export type ClusterMember = {
   readonly id: string;
   /** Of the slots that it was given at the start. */
   readonly last: number;
+  readonly kill: () => Promise<void>;
 };
 
 export type RedisClusterOptions = {
   readonly program: string;
   readonly members: number;
   readonly withSlots: number;
+  /** Each member without slots copies one of the others, in turn. */
+  readonly replicas?: boolean;
 };
 
 const readyMsMax = 30_000;
@@ -33,6 +36,7 @@ export const startRedisCluster = async ({
   program,
   members: count,
   withSlots,
+  replicas = false,
 }: RedisClusterOptions): Promise<RedisCluster> => {
   const folder = mkdtempSync(join(tmpdir(), "edis-bench-cluster-"));
   removeAtExit(folder);
@@ -49,11 +53,12 @@ export const startRedisCluster = async ({
     started.push({ port, child });
   }
   const members: ClusterMember[] = [];
-  for (const [i, { port }] of started.entries()) {
+  for (const [i, { port, child }] of started.entries()) {
     await ask(port, ["CLUSTER", "SET-CONFIG-EPOCH", `${i + 1}`]);
     const range = ranges[i];
     if (range !== undefined) await ask(port, ["CLUSTER", "ADDSLOTSRANGE", `${range[0]}`, `${range[1]}`]);
-    members.push({ port, id: bulkOf(await ask(port, ["CLUSTER", "MYID"])), last: range?.[1] ?? -1 });
+    const id = bulkOf(await ask(port, ["CLUSTER", "MYID"]));
+    members.push({ port, id, last: range?.[1] ?? -1, kill: () => child.kill() });
   }
   const [first, ...others] = started;
   for (const { port } of others) {
@@ -63,6 +68,7 @@ export const startRedisCluster = async ({
   }
   for (const { port } of started)
     await until("the members know each other", () => isWhole(port, count), readyMsMax);
+  if (replicas) await follow(members, withSlots);
   return {
     members,
     portOf: (slot) => members[ranges.findIndex(([from, to]) => from <= slot && slot <= to)]?.port ?? 0,
@@ -71,6 +77,16 @@ export const startRedisCluster = async ({
       rmSync(folder, { recursive: true, force: true });
     },
   };
+};
+
+const follow = async (members: readonly ClusterMember[], withSlots: number): Promise<void> => {
+  for (const [i, { port }] of members.entries()) {
+    if (i < withSlots) continue;
+    await ask(port, ["CLUSTER", "REPLICATE", members[i % withSlots]?.id ?? ""]);
+    const isCopied = async (): Promise<boolean> =>
+      (await ask(port, ["INFO", "replication"])).includes("master_link_status:up");
+    await until("a replica is copied to", isCopied, readyMsMax);
+  }
 };
 
 const bulkOf = (reply: string): string => reply.split("\r\n")[1] ?? "";

@@ -54,7 +54,7 @@ export const report = (section: Section, servers: readonly ServerName[]): void =
 };
 
 /** As they stand in the file. */
-export const order = ["throughput", "memory", "pauses", "start", "copy", "readers", "reshard"];
+export const order = ["throughput", "memory", "pauses", "start", "copy", "readers", "reshard", "failover"];
 
 const sectionsOf = (text: string): Map<string, string> =>
   new Map(

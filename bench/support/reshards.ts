@@ -79,6 +79,8 @@ const hasMigrated = async (port: number): Promise<boolean> => {
 export type EdisOptions = Data & {
   /** Writes a second meanwhile, through the client library; 0: none. */
   readonly rate: number;
+  /** The fourth writer runs before, without slots, as the others' fourth member does; else its process is started as well. */
+  readonly isThere: boolean;
   /** Hears of each step. */
   readonly told: (text: string) => void;
 };
@@ -87,7 +89,7 @@ export type EdisOptions = Data & {
 export const reshardEdis = async (
   options: EdisOptions,
 ): Promise<Moved & { readonly written: Written | null }> => {
-  const { keys, bytes, rate, told } = options;
+  const { keys, bytes, rate, isThere, told } = options;
   const world = await startLocalWorld(clusterYaml(3, 0), { program });
   removeAtExit(world.folder);
   try {
@@ -95,6 +97,7 @@ export const reshardEdis = async (
     const client = await connect({ info: world.running.infoUrl, timeoutMs: withinMs });
     const before = client.topology();
     const map = slotMapOf(before.shards);
+    if (isThere) await startFourth(world, client);
     await fillCluster(keys, (slot) => respPort(before, map[slot] ?? -1), bytes);
     // The sizes of slots are told every two seconds.
     await systemClock.sleep(3_000);
@@ -119,6 +122,17 @@ export const reshardEdis = async (
   } finally {
     await world.stop();
   }
+};
+
+/** Slots stay where they are as long as `rebalance.paused` says so. */
+const startFourth = async ({ write }: LocalWorld, { topology }: Pick<Client, "topology">): Promise<void> => {
+  write(`${clusterYaml(4, 0)}  rebalance: { paused: true }\n`);
+  const serves = (): boolean => {
+    const { shards, members } = topology();
+    const owner = shards[3]?.owner?.pod;
+    return members.some(({ pod, state }) => pod === owner && state === "serving");
+  };
+  await until("the fourth writer serves", serves, withinMs);
 };
 
 const countMoved = (keys: number, hasMoved: (slot: number) => boolean): number => {

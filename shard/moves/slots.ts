@@ -1,5 +1,5 @@
-import { slot, slotCount, type Epoch, type ShardId } from "../../core/ids.ts";
-import type { Move, Topology } from "../../core/topology.ts";
+import { slot, type Epoch, type ShardId } from "../../core/ids.ts";
+import type { Move, SlotRange, Topology } from "../../core/topology.ts";
 import { frozenSlot, slotSetOf, type SlotSet } from "../route.ts";
 import type { Store } from "../store/store.ts";
 
@@ -27,14 +27,17 @@ export const coming = ({ moves, shards }: Topology, shard: ShardId, epoch: Epoch
       to === shard && toEpoch === epoch && from !== to && shards[from]?.epoch === fromEpoch,
   );
 
-/** How much there is of some slots. */
-export const keysIn = (store: Store, slots: SlotSet): { readonly keys: number; readonly bytes: number } => {
+/** How much there is of some slots. Asked with each report: it looks at these slots alone. */
+export const keysIn = (
+  store: Store,
+  slots: readonly SlotRange[],
+): { readonly keys: number; readonly bytes: number } => {
   let keys = 0;
   let bytes = 0;
-  for (let i = 0; i < slotCount; i++) {
-    if (slots[i] !== 1) continue;
-    keys += store.slotKeys(slot(i));
-    bytes += store.slotBytes(slot(i));
-  }
+  for (const [from, to] of slots)
+    for (let i: number = from; i <= to; i++) {
+      keys += store.slotKeys(slot(i));
+      bytes += store.slotBytes(slot(i));
+    }
   return { keys, bytes };
 };

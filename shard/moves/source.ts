@@ -191,7 +191,7 @@ const begin = (state: State, peer: Peer): boolean => {
   const walk = walkOf(holding.store, leaving.slots);
   const hold = log.hold(next);
   peer.under = { ...{ leaving, held, walk, next, hold }, isLive: false, isReading: false };
-  const { keys, bytes } = keysIn(holding.store, leaving.slots);
+  const { keys, bytes } = keysIn(holding.store, leaving.move.slots);
   options.logger.info(
     { move: asked.move, to: connection.remote, keys, bytes },
     "slots are sent to another shard",
@@ -357,7 +357,8 @@ const sayLive = (peer: Peer, under: Sending): void => {
   say(peer, under);
 };
 
-const reportOf = ({ owned }: State, { move, slots, frozen }: Leaving): MoveReport => {
-  const { keys, bytes } = owned === null ? { keys: 0, bytes: 0 } : keysIn(owned.held.holding.store, slots);
+const reportOf = ({ owned }: State, { move, frozen }: Leaving): MoveReport => {
+  const { keys, bytes } =
+    owned === null ? { keys: 0, bytes: 0 } : keysIn(owned.held.holding.store, move.slots);
   return { kind: "source", id: move.id, keys, bytes, frozen };
 };

@@ -108,7 +108,7 @@ export const startTarget = (options: TargetOptions, move: Move, source: Member):
       pump(state);
       confirm(state);
     },
-    report: (store) => reportOf(state, keysIn(store, state.slots)),
+    report: (store) => reportOf(state, keysIn(store, state.move.slots)),
     stop: () => {
       state.connection = null;
       state.ended.abort();

@@ -12,7 +12,7 @@ import { lanesOf, type Lane } from "./lanes.ts";
 const info = process.env["LOAD_INFO"] ?? "";
 const cluster = process.env["LOAD_CLUSTER"] ?? "";
 const laneCount = Number(process.env["LOAD_LANES"] ?? "12");
-const pauseMs = Number(process.env["LOAD_PAUSE_MS"] ?? "5");
+const pauseMs = Number(process.env["LOAD_PAUSE_MS"] ?? "10");
 /** Where each operation is written down as a line of JSON; empty: nowhere. */
 const historyPath = process.env["LOAD_HISTORY"] ?? "";
 /** So many keys of 100 bytes are there before it begins. */
@@ -48,6 +48,8 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 const history = historyPath === "" ? null : createWriteStream(historyPath);
 
 const failures: Failure[] = [];
+/** Reads that showed what they must not, in words. */
+const wrong: string[] = [];
 const counts = {
   writes: 0,
   reads: 0,
@@ -133,9 +135,16 @@ const read = async (client: Client, process: number, running: Running): Promise<
       const value = await client.get(key, { consistency: level });
       counts.reads++;
       const found = Number(value ?? 0);
-      if (found > entry.sent) counts.wrongReads++;
-      if (level === "linearizable" && found < acked) counts.staleReads++;
-      if (level === "session" && found < Math.max(acked, seen)) counts.backwardReads++;
+      const isWrong = found > entry.sent;
+      const isStale = level === "linearizable" && found < acked;
+      const isBack = level === "session" && found < Math.max(acked, seen);
+      if (isWrong) counts.wrongReads++;
+      if (isStale) counts.staleReads++;
+      if (isBack) counts.backwardReads++;
+      if ((isWrong || isStale || isBack) && wrong.length < failuresKept)
+        wrong.push(
+          `${level} read of ${key} from ${Math.round(began)} to ${Math.round(nowMs())} ms: ${found}; before it ${acked} was acknowledged and ${seen} seen, ${entry.sent} sent by now`,
+        );
       if (level === "session") entry.seen = Math.max(entry.seen, found);
       note(process, began, { ...operation, result: value === null ? null : String(found), outcome: "ok" });
     } catch (error) {
@@ -165,7 +174,7 @@ const verify = async (client: Client): Promise<void> => {
     else history.end(resolve);
   });
   say({
-    ...{ verified, lost, counts, totalMs: Math.round(totalMs) },
+    ...{ verified, lost, wrong, counts, totalMs: Math.round(totalMs) },
     lanes: lanes.map(({ lane: { slot }, writes, gapMsMax, downMs }) => ({
       ...{ slot, writes, gapMsMax: Math.round(gapMsMax) },
       availability: Number((1 - downMs / totalMs).toFixed(5)),

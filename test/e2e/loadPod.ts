@@ -25,6 +25,8 @@ export const loadLine = (text: string): LoadLine | null => {
 const verdict = v.object({
   verified: v.number(),
   lost: v.array(v.string()),
+  /** Reads that showed what they must not, in words. */
+  wrong: v.optional(v.array(v.string()), []),
   lanes: v.optional(
     v.array(
       v.object({ slot: v.number(), writes: v.number(), gapMsMax: v.number(), availability: v.number() }),
@@ -38,6 +40,8 @@ export type Verdict = v.InferOutput<typeof verdict>;
 export type Meanwhile = {
   readonly writes: number;
   readonly reads: number;
+  /** How long it took, and the load beside it. Milliseconds. */
+  readonly tookMs: number;
   /** The longest time in which some lane had no write acknowledged. Milliseconds. */
   readonly gapMs: number;
   readonly writeFailures: number;
@@ -105,6 +109,7 @@ export const loadPod = ({ namespace, image, cluster, environment = {}, node }: L
     return {
       writes: after.writes - before.writes,
       reads: after.reads - before.reads,
+      tookMs: after.atMs - before.atMs,
       gapMs: Math.max(0, ...between.flatMap(({ gaps }) => gaps.map(([, ms]) => ms))),
       writeFailures: after.writeFailures - before.writeFailures,
       readFailures: after.readFailures - before.readFailures,
@@ -137,7 +142,7 @@ export const loadPod = ({ namespace, image, cluster, environment = {}, node }: L
         ...{ namespace, image, name: "load", environment: { ...settings, ...environment } },
         ...(node === undefined ? {} : { node }),
       });
-      await until("the load runs", 60_000, async () => {
+      await until("the load runs", 180_000, async () => {
         const { writes, reads } = await last();
         return writes > 100 && reads > 100 ? undefined : `${writes} writes, ${reads} reads so far`;
       });
@@ -145,7 +150,7 @@ export const loadPod = ({ namespace, image, cluster, environment = {}, node }: L
     measured,
     during: async (what) => {
       let said = "";
-      const { writes, reads, gapMs, ...failed } = await measured(async () => {
+      const { writes, reads, gapMs, tookMs, ...failed } = await measured(async () => {
         said = await what();
       });
       const { writeFailures, readFailures, failures } = failed;
@@ -153,7 +158,8 @@ export const loadPod = ({ namespace, image, cluster, environment = {}, node }: L
         writeFailures === 0 && readFailures === 0,
         `${writeFailures} writes and ${readFailures} reads failed: ${failures}`,
       );
-      const done = `${writes} writes, ${reads} reads, none failed; longest gap ${gapMs} ms`;
+      const rate = Math.round((writes * 1_000) / tookMs);
+      const done = `${writes} writes (${rate} a second), ${reads} reads, none failed; longest gap ${gapMs} ms`;
       return said === "" ? done : `${said}; ${done}`;
     },
     end,

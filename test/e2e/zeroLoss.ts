@@ -89,7 +89,7 @@ const load = loadPod({ namespace, image, cluster: "demo", environment });
 await load.start();
 say(`seed ${seed}, ${minutes} minutes`);
 const done = await runFaults();
-const { verified, lost, lanes, last } = await load.end();
+const { verified, lost, wrong, lanes, last } = await load.end();
 if (historyPath !== "") await keepHistory();
 
 for (const [name, count] of done) console.log(`fault: ${name}: ${count}`);
@@ -105,7 +105,8 @@ console.log(`${verified} keys read at the end; ${lost.length} acknowledged write
 console.log(
   `${staleReads} linearizable reads stale, ${backwardReads} session reads back, ${wrongReads} reads of what nobody wrote`,
 );
-for (const text of [...lost, ...last.failures.map((failure) => JSON.stringify(failure))]) console.log(text);
+for (const text of [...lost, ...wrong, ...last.failures.map((failure) => JSON.stringify(failure))])
+  console.log(text);
 if (process.env["EDIS_E2E_KEEP"] === undefined) await cleanUp();
 const faultsDone = [...done.values()].reduce((sum, count) => sum + count, 0);
 expect(lost.length + staleReads + backwardReads + wrongReads === 0, "the run found a violation");

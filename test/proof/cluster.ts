@@ -7,7 +7,6 @@ import { fileURLToPath } from "node:url";
 import { systemClock } from "../../core/clock.ts";
 import { createProcesses, type Processes } from "../../operator/local/processes.ts";
 import { keyOf } from "../../operator/shardCluster.ts";
-import { shardMain } from "../support/localCluster.ts";
 import { freePort } from "../support/net.ts";
 import type { FromOperator, ToOperator } from "./operatorProcess.ts";
 
@@ -28,7 +27,16 @@ export type ProofCluster = {
 
 const program = fileURLToPath(new URL("operatorProcess.ts", import.meta.url));
 
-export const startProofCluster = async (yaml: string, random: () => number): Promise<ProofCluster> => {
+export type ProofOptions = {
+  /** Of the shards. */
+  readonly program: string;
+  readonly random: () => number;
+};
+
+export const startProofCluster = async (
+  yaml: string,
+  { program: shard, random }: ProofOptions,
+): Promise<ProofCluster> => {
   const folder = mkdtempSync(join(tmpdir(), "edis-proof-"));
   const file = join(folder, "cluster.yaml");
   const state = join(folder, "state");
@@ -43,7 +51,7 @@ export const startProofCluster = async (yaml: string, random: () => number): Pro
       operator.send({ kind: "pods", key, pods: processes.pods(key) } satisfies ToOperator);
   };
   const processes: Processes = createProcesses({
-    ...{ program: shardMain, infoUrl: info, logFolder: join(state, "logs"), logLevel: "info" },
+    ...{ program: shard, infoUrl: info, logFolder: join(state, "logs"), logLevel: "info" },
     ...{ clock: systemClock, random, changed: tell },
   });
   const startOperator = (): void => {
