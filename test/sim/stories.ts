@@ -49,12 +49,12 @@ export const tellStory = (world: World, kind: StoryKind, around: Around): Carrie
         [0, () => apart(world, island, [...world.operators.keys()])],
         [random.between(1_300, 1_700), () => both(cutIsland(world, island), restartReaders(world, 20))],
       ]);
-    // A member starts anew, of which nobody can record that it was gone; the owner is cut off before it is granted anything.
+    // A member starts anew, of which nobody can record that it was gone; the owner is cut off in the moment before it is granted anything.
     case "restartUnrecorded":
       return inSteps(world, kind, [
         [0, () => apart(world, island, [...world.operators.keys()])],
         [20, () => restartReaders(world, 10)],
-        [20 + random.between(20, 140), () => cutIsland(world, island)],
+        [20 + random.between(18, 24), () => cutIsland(world, island)],
       ]);
     // Only the operator grants, and nobody can record that no reader does; then it ends, and another does not know of its grants.
     case "forgottenGrants":
