@@ -18,6 +18,7 @@ import {
 import type { PodRef } from "../core/topology.ts";
 import { bytesOf, wrap, type Connection, type Handlers } from "./connection.ts";
 import { helloProof, sameProof, welcomeProof } from "./proof.ts";
+import { reset } from "./tcp.ts";
 
 export type DialOptions = {
   /** `ws://host:port` or `wss://…`. */
@@ -74,7 +75,12 @@ export const dial = async (options: DialOptions): Promise<Connection> => {
       raw = response.socket;
     });
     const received = (): number => raw?.bytesRead ?? 0;
-    const wrapped = wrap(socket, { remote: url, logger: options.logger, pace: false, received });
+    // What this side has given up must not arrive later: a write that was sent, and that somebody has written over since.
+    const cut = (): void => {
+      if (raw !== undefined) reset(raw);
+      socket.terminate();
+    };
+    const wrapped = wrap(socket, { remote: url, logger: options.logger, pace: false, received, cut });
     let settled = false;
     const settle = (error?: Error): void => {
       if (settled) return;
@@ -84,19 +90,19 @@ export const dial = async (options: DialOptions): Promise<Connection> => {
         resolve(wrapped.connection);
       } else {
         reject(error);
-        socket.terminate();
+        cut();
       }
     };
     const abort = (): void => {
       settle(new EdisError("aborted", `Cannot dial ${url}: it was given up`));
-      socket.terminate();
+      cut();
     };
     const cancelTimeout = clock.after(timeoutMs, () => {
       settle(new EdisError("unreachable", `Cannot reach ${url}: no welcome within ${timeoutMs} ms`));
     });
     signal.addEventListener("abort", abort, { once: true });
 
-    const cancelProbes = probe(socket, clock, received);
+    const cancelProbes = probe(socket, { clock, received, cut });
     const greet = greeter(options, socket, (welcome) => {
       wrapped.use(options.opened(wrapped.connection, welcome));
       settle();
@@ -136,7 +142,14 @@ const busyProbesMax = 20;
  * Cuts the connection to a peer that is gone without a word (its machine lost power, its network was cut): a socket
  * that only listens would not notice for a quarter of an hour. Two probes in a row, since the first may be our own stall.
  */
-const probe = (socket: WebSocket, clock: Clock, received: () => number): Cancel => {
+const probe = (
+  socket: WebSocket,
+  {
+    clock,
+    received,
+    cut,
+  }: { readonly clock: Clock; readonly received: () => number; readonly cut: () => void },
+): Cancel => {
   let silent = 0;
   const heard = (): void => {
     silent = 0;
@@ -152,7 +165,7 @@ const probe = (socket: WebSocket, clock: Clock, received: () => number): Cancel 
     read = received();
     if (read !== before) heard();
     const silentMax = socket.bufferedAmount > unsentBytesSoftMax ? busyProbesMax : silentProbesMax;
-    if (silent++ >= silentMax) socket.terminate();
+    if (silent++ >= silentMax) cut();
     else socket.ping();
   });
 };
