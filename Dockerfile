@@ -13,8 +13,9 @@ RUN test -f /edis/operator.cjs -a -f /edis/shard.cjs -a -f /edis/edis.cjs \
   && ln -s /edis/edis.cjs /usr/local/bin/edis \
   && install -d -o 65532 -g 65532 -m 0750 /data
 
-# Pages of 2 MiB where the C library maps that much, and the node allows it: the shards' stores are read at random.
-ENV NODE_ENV=production GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+# Pages of 2 MiB where the C library maps that much, and the node allows it: the shards' stores are read at random. And two places
+# to take memory from, not one for each thread (operator/local/process.ts says the same).
+ENV NODE_ENV=production GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2
 USER 65532:65532
 WORKDIR /data
 # client, replication, http, info

@@ -83,7 +83,7 @@ export const keepRunning = (options: KeepOptions): Kept => {
 const start = ({ program, env, clock, pod }: KeepOptions, log: LogFile): ChildProcess => {
   // Its standard input says nothing and ends with this process: that is how it notices, even after a SIGKILL.
   const child = spawn(process.execPath, [...shardNodeArguments, program], {
-    env: { ...largePages, ...withoutEdis(process.env), ...env, EDIS_PARENT_PIPE: "1" },
+    env: { ...memoryTunables, ...withoutEdis(process.env), ...env, EDIS_PARENT_PIPE: "1" },
     stdio: ["pipe", "pipe", "pipe"],
   });
   const started = {
@@ -110,10 +110,11 @@ const endOf = async (child: ChildProcess): Promise<string> => {
 };
 
 /**
- * The C library asks for pages of 2 MiB where it maps that much, as the image says it, too: a store is read at random, and with pages of
- * 4 KiB the processor has to look up where nearly every one lies. A system that has no such pages goes without.
+ * What the C library is told, in the image, too. It asks for pages of 2 MiB where it maps that much: a store is read at random, and with
+ * pages of 4 KiB the processor has to look up where nearly every one lies; a system that has no such pages goes without. And it has two
+ * places to take memory from, not one for each thread that compiles or collects, with some MiB in each.
  */
-const largePages = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
+const memoryTunables = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2" };
 
 const withoutEdis = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("EDIS_")));

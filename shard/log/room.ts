@@ -42,7 +42,10 @@ export const createRoom = (options: RoomOptions): Room => {
   let isLooking = false;
   let isStopped = false;
   let lookedAtMs = clock.nowMs();
+  /** Written since the volume was looked at last, or since that began. */
   let bytes = 0;
+  /** Bytes above the reserve when it was looked at last. */
+  let leftBytes = Infinity;
   let totalBytes = Infinity;
   let share = 1;
   let cancel: Cancel = () => undefined;
@@ -70,6 +73,7 @@ export const createRoom = (options: RoomOptions): Room => {
       ({ free, total, reserve }) => {
         isLooking = false;
         totalBytes = total;
+        leftBytes = free - reserve;
         share = limits.reserveBytes === 0 ? 1 : reserve / limits.reserveBytes;
         isShort = free < (isShort ? reserve * againShare : reserve);
         settle();
@@ -84,6 +88,11 @@ export const createRoom = (options: RoomOptions): Room => {
     isThere: () => isThere,
     wrote: (count) => {
       bytes += count;
+      // A look may take long where much is written; what was written since is not there any more, whatever it will say.
+      if (bytes > leftBytes && !isShort) {
+        isShort = true;
+        settle();
+      }
       if (bytes >= limits.lookEveryBytes * share || clock.nowMs() - lookedAtMs >= lookEveryMs) look();
     },
     look,

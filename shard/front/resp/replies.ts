@@ -1,6 +1,7 @@
 import { respReplyBytesMax } from "../../../core/limits.ts";
 import type { Store } from "../../store/store.ts";
 import { ReplyError } from "./command.ts";
+import type { Send } from "./send.ts";
 
 /**
  * Replies of one connection, written one behind the other into one growing buffer. What is written is taken in pieces,
@@ -31,8 +32,8 @@ export type Replies = {
   readonly written: () => number;
   /** Takes back what was written after this position. */
   readonly cut: (position: number) => void;
-  /** The bytes up to this position that were not taken yet; they hold until `reuse` or the next `take`. */
-  readonly take: (position: number) => Buffer;
+  /** Sends the bytes up to this position that were not taken yet; they hold until `reuse` or the next `take`. */
+  readonly take: (position: number, send: Send) => void;
   /** What was taken has been sent: its room may be written over. Not called, it is left alone. */
   readonly reuse: () => void;
   /** What is not taken has to wait: it moves to a buffer of its size. */
@@ -165,14 +166,11 @@ const takenFrom = (state: State): Pick<Replies, "written" | "cut" | "take" | "re
   cut: (position) => {
     state.at = position - state.base;
   },
-  take: (position) => {
-    const to = position - state.base;
-    // What has settled is taken whole mostly: a view would cost more than what is in it.
-    const isAll = state.from === 0 && to === state.buffer.length;
-    const bytes = isAll ? state.buffer : state.buffer.subarray(state.from, to);
-    state.from = to;
+  take: (position, send) => {
+    const { buffer, from } = state;
+    state.from = position - state.base;
     state.isTaken = true;
-    return bytes;
+    send(buffer, from, state.from);
   },
   reuse: () => {
     state.isTaken = false;

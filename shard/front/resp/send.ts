@@ -1,8 +1,8 @@
 import { writeSync } from "node:fs";
 import type { Socket } from "node:net";
 
-/** Sends bytes; what the system does not take at once must not change before the socket has sent it. */
-export type Send = (bytes: Buffer) => void;
+/** Sends the bytes between `from` and `to`; what the system does not take at once must not change before the socket has sent it. */
+export type Send = (bytes: Buffer, from: number, to: number) => void;
 
 /**
  * Writes straight to the socket's descriptor while nothing waits to be sent: the way through a stream takes longer than the
@@ -11,17 +11,21 @@ export type Send = (bytes: Buffer) => void;
  */
 export const createSend = (socket: Socket): Send => {
   const descriptor = descriptorOf(socket);
-  return (bytes) => {
+  return (bytes, from, to) => {
     const isNow = descriptor !== null && socket.writableLength === 0 && !socket.destroyed;
-    const sent = isNow ? writeNow(descriptor, bytes) : 0;
-    if (sent < bytes.length) socket.write(sent === 0 ? bytes : bytes.subarray(sent));
+    const sent = isNow ? writeNow(descriptor, bytes, { from, to }) : 0;
+    if (from + sent < to) socket.write(bytes.subarray(from + sent, to));
   };
 };
 
 /** How many bytes were taken. Whatever is wrong is wrong again, and said, where the socket writes. */
-const writeNow = (descriptor: number, bytes: Buffer): number => {
+const writeNow = (
+  descriptor: number,
+  bytes: Buffer,
+  { from, to }: { readonly from: number; readonly to: number },
+): number => {
   try {
-    return writeSync(descriptor, bytes);
+    return writeSync(descriptor, bytes, from, to - from);
   } catch {
     return 0;
   }

@@ -1,7 +1,6 @@
 import type { Socket } from "node:net";
 import { messageOf } from "../../../core/errors.ts";
 import { turnRecordBytesMax, undurableBytesMax, unsentBytesSoftMax } from "../../../core/limits.ts";
-import { check } from "../../../core/check.ts";
 import type { Account } from "../../../net/unsent.ts";
 import type { Turn } from "../../turn.ts";
 import type { Batch } from "../../writer.ts";
@@ -16,6 +15,7 @@ import { MustWait } from "./redirectKeys.ts";
 import { createSend, type Send } from "./send.ts";
 import type { Server } from "./server.ts";
 import { unwatchAll, watchNothing, type Transaction, type Watching } from "./transaction.ts";
+import { createUnreleased, type Unreleased } from "./unreleased.ts";
 
 /** One client: what it has said about itself, and what it is in the middle of. */
 export type Session = {
@@ -73,9 +73,7 @@ type State = {
   /** Of the batch that ran last: whether there may be more to carry out, and what came first. */
   isMore: boolean;
   family: Family;
-  /** Of the batches that are not released: where their replies end, and since when they are carried out. */
-  readonly ends: number[];
-  readonly startsMs: number[];
+  readonly unreleased: Unreleased;
   /** Replies up to here may be sent. */
   releasedTo: number;
   sentTo: number;
@@ -132,8 +130,7 @@ export const openSession = (
     run: (turn) => {
       state.isMore = runBatch(state, turn);
       if (state.hot !== null) letGo(state.hot);
-      state.ends.push(replies.written());
-      state.startsMs.push(session.activeAtMs);
+      state.unreleased.add(replies.written(), session.activeAtMs);
     },
     release: (isDurable) => {
       release(state, isDurable);
@@ -141,7 +138,7 @@ export const openSession = (
   };
   const state: State = {
     ...{ socket, send: createSend(socket), session, server, parser, replies, batch, hot: null },
-    ...{ isMore: false, family: "other", ends: [], startsMs: [] },
+    ...{ isMore: false, family: "other", unreleased: createUnreleased() },
     ...{ releasedTo: 0, sentTo: 0, isPaused: false, isParked: false, stalledSinceMs: null },
     account: server.unsent.open(() => {
       socket.destroy();
@@ -195,7 +192,7 @@ const carryOut = (state: State): void => {
   state.isMore = false;
   state.server.execute(state.batch);
   // Replies that wait for the disk wait in as much memory as they need.
-  if (state.ends.length > 0) state.replies.settle();
+  if (state.unreleased.count() > 0) state.replies.settle();
   count(state);
 };
 
@@ -334,17 +331,16 @@ const mute = (session: Session, replies: Replies, start: number): void => {
 
 const release = (state: State, isDurable: boolean): void => {
   const { session, server, socket } = state;
-  const end = state.ends.shift();
-  const startMs = state.startsMs.shift();
-  check(end !== undefined && startMs !== undefined, "a batch that ran is released once");
+  const { unreleased } = state;
+  unreleased.take();
   if (!isDurable) {
     // What the replies say may not be so: an ended connection says just that.
     socket.destroy();
     return;
   }
-  state.releasedTo = end;
+  state.releasedTo = unreleased.end();
   flush(state);
-  server.latency.record(state.family, server.clock.nowMs() - startMs);
+  server.latency.record(state.family, server.clock.nowMs() - unreleased.startMs());
   if (session.isClosing) finish(state);
   else goOn(state);
 };
@@ -364,7 +360,7 @@ const isPausedNow = ({ isPaused }: State): boolean => isPaused;
 const flush = (state: State): void => {
   const { socket, replies } = state;
   if (state.releasedTo === state.sentTo || socket.destroyed) return;
-  state.send(replies.take(state.releasedTo));
+  replies.take(state.releasedTo, state.send);
   state.server.counters.outputBytes += state.releasedTo - state.sentTo;
   state.sentTo = state.releasedTo;
   if (socket.writableLength === 0) {

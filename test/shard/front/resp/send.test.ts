@@ -3,6 +3,8 @@ import { connect, createServer, type Socket } from "node:net";
 import test, { type ExecutionContext } from "ava";
 import { createSend } from "../../../../shard/front/resp/send.ts";
 
+const ok = Buffer.from("+OK\r\n");
+
 /** Both ends of a connection. */
 const pair = async (t: ExecutionContext): Promise<{ readonly near: Socket; readonly far: Socket }> => {
   const server = createServer().listen(0, "127.0.0.1");
@@ -26,7 +28,7 @@ test("what is sent arrives whole and in order, also where the system does not ta
   const sent: Buffer[] = [];
   for (const count of [1, 100, 40_000_000, 5, 3_000_000, 7])
     sent.push(Buffer.alloc(count, `these are ${count} bytes `));
-  for (const bytes of sent) send(bytes);
+  for (const bytes of sent) send(bytes, 0, bytes.length);
   t.true(near.writableLength > 0);
   const wanted = Buffer.concat(sent);
   const got: Buffer[] = [];
@@ -47,11 +49,11 @@ test("sending to who is gone throws nothing: the socket says it", async (t) => {
   far.resetAndDestroy();
   // Until the reset is here the system may still take them.
   while (!near.destroyed) {
-    send(Buffer.from("+OK\r\n"));
+    send(ok, 0, ok.length);
     await new Promise(setImmediate);
   }
   await closed;
-  send(Buffer.from("+OK\r\n"));
+  send(ok, 0, ok.length);
   t.true(near.destroyed);
 });
 
@@ -60,7 +62,7 @@ test("nothing is sent before what waits", async (t) => {
   const send = createSend(near);
   near.cork();
   near.write("first ");
-  send(Buffer.from("second"));
+  send(Buffer.from("the second one"), 4, 10);
   near.uncork();
   const [got] = (await once(far, "data")) as [Buffer];
   t.is(got.toString(), "first second");
