@@ -125,13 +125,23 @@ export const mutants: readonly Mutant[] = [
     from: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs + leaseMs)`,
     to: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs)`,
   }),
-  one("restart-in-the-same-epoch", "11: each start of an owner's process needs a new epoch", {
-    aim: "sameEpoch",
-    runs: 40,
-    file: "shard/duty.ts",
-    from: `a.pod === b.pod && a.incarnation === b.incarnation;`,
-    to: `a.pod === b.pod;`,
-  }),
+  {
+    ...{ name: "restart-in-the-same-epoch", aim: "sameEpoch", runs: 40 },
+    rule: "11: each start of an owner's process needs a new epoch",
+    patches: [
+      {
+        file: "shard/duty.ts",
+        from: `a.pod === b.pod && a.incarnation === b.incarnation;`,
+        to: `a.pod === b.pod;`,
+      },
+      // Nobody would ask it otherwise.
+      {
+        file: "core/topology.ts",
+        from: `member !== undefined && member.incarnation === owner?.incarnation ? member : undefined`,
+        to: `member`,
+      },
+    ],
+  },
   one("rejoins-by-version-alone", "12: rejoin by the history of epochs", {
     aim: "island",
     runs: 40,
