@@ -15,7 +15,7 @@ export type Connection = {
   readonly receivedBytes: () => number;
   /** Says why, where there is a reason, sends what is queued, and closes. */
   readonly close: (reason?: EdisError) => void;
-  /** Drops it at once. */
+  /** Drops it at once. Of whoever has dialled nothing arrives any more that is not there by then. */
   readonly cut: () => void;
   /** Nothing more is read from the peer until `resume`. */
   readonly pause: () => void;
@@ -39,7 +39,7 @@ export type Handlers = {
  */
 export const wrap = (
   socket: WebSocket,
-  { remote, logger, pace, received, account }: WrapOptions,
+  { remote, logger, pace, received, account, cut }: WrapOptions,
 ): Wrapped => {
   let handlers: Handlers | undefined;
   const isOpen = (): boolean => socket.readyState === socket.OPEN;
@@ -60,7 +60,7 @@ export const wrap = (
       account?.set(unsent);
       if (unsent > unsentBytesHardMax) {
         logger.warn({ remote, unsent }, "peer takes nothing: cut off");
-        socket.terminate();
+        cut();
       } else if (pace && unsent > unsentBytesSoftMax) {
         pause.begin("peer");
       }
@@ -70,9 +70,7 @@ export const wrap = (
     close: (reason) => {
       if (isOpen()) close(socket, reason);
     },
-    cut: () => {
-      socket.terminate();
-    },
+    cut,
     pause: () => {
       pause.begin("user");
     },
@@ -172,6 +170,8 @@ export type WrapOptions = {
   readonly logger: Logger;
   readonly pace: boolean;
   readonly received: () => number;
+  /** Drops the socket at once. */
+  readonly cut: () => void;
   /** Where its unsent bytes are counted with those of others. */
   readonly account?: Account;
 };

@@ -18,6 +18,7 @@ import {
 import type { PodRef } from "../core/topology.ts";
 import { bytesOf, wrap, type Connection, type Handlers } from "./connection.ts";
 import { helloProof, sameProof, welcomeProof } from "./proof.ts";
+import { reset } from "./tcp.ts";
 
 export type DialOptions = {
   /** `ws://host:port` or `wss://…`. */
@@ -69,12 +70,9 @@ export const dial = async (options: DialOptions): Promise<Connection> => {
     throw new EdisError("bad-argument", `Cannot dial ${url}: wanted is ws://host:port`, { cause: error });
   }
   return new Promise<Connection>((resolve, reject) => {
-    let raw: Socket | undefined;
-    socket.on("upgrade", (response) => {
-      raw = response.socket;
-    });
-    const received = (): number => raw?.bytesRead ?? 0;
-    const wrapped = wrap(socket, { remote: url, logger: options.logger, pace: false, received });
+    const line = lineOf(socket);
+    const { cut } = line;
+    const wrapped = wrap(socket, { remote: url, logger: options.logger, pace: false, ...line });
     let settled = false;
     const settle = (error?: Error): void => {
       if (settled) return;
@@ -84,19 +82,19 @@ export const dial = async (options: DialOptions): Promise<Connection> => {
         resolve(wrapped.connection);
       } else {
         reject(error);
-        socket.terminate();
+        cut();
       }
     };
     const abort = (): void => {
       settle(new EdisError("aborted", `Cannot dial ${url}: it was given up`));
-      socket.terminate();
+      cut();
     };
     const cancelTimeout = clock.after(timeoutMs, () => {
       settle(new EdisError("unreachable", `Cannot reach ${url}: no welcome within ${timeoutMs} ms`));
     });
     signal.addEventListener("abort", abort, { once: true });
 
-    const cancelProbes = probe(socket, clock, received);
+    const cancelProbes = probe(socket, clock, line);
     const greet = greeter(options, socket, (welcome) => {
       wrapped.use(options.opened(wrapped.connection, welcome));
       settle();
@@ -127,6 +125,24 @@ export const dial = async (options: DialOptions): Promise<Connection> => {
   });
 };
 
+type Line = { readonly received: () => number; readonly cut: () => void };
+
+/** What lies below a websocket. */
+const lineOf = (socket: WebSocket): Line => {
+  let raw: Socket | undefined;
+  socket.on("upgrade", (response) => {
+    raw = response.socket;
+  });
+  return {
+    received: () => raw?.bytesRead ?? 0,
+    // What this side has given up must not arrive later: a write that was sent, and that somebody has written over since.
+    cut: () => {
+      if (raw !== undefined) reset(raw);
+      socket.terminate();
+    },
+  };
+};
+
 const probeEveryMs = 3_000;
 const silentProbesMax = 2;
 /** While much waits to be sent the answer to a probe waits behind it: a largest frame at 10 Mbit/s takes a minute. */
@@ -136,7 +152,7 @@ const busyProbesMax = 20;
  * Cuts the connection to a peer that is gone without a word (its machine lost power, its network was cut): a socket
  * that only listens would not notice for a quarter of an hour. Two probes in a row, since the first may be our own stall.
  */
-const probe = (socket: WebSocket, clock: Clock, received: () => number): Cancel => {
+const probe = (socket: WebSocket, clock: Clock, { received, cut }: Line): Cancel => {
   let silent = 0;
   const heard = (): void => {
     silent = 0;
@@ -152,7 +168,7 @@ const probe = (socket: WebSocket, clock: Clock, received: () => number): Cancel 
     read = received();
     if (read !== before) heard();
     const silentMax = socket.bufferedAmount > unsentBytesSoftMax ? busyProbesMax : silentProbesMax;
-    if (silent++ >= silentMax) socket.terminate();
+    if (silent++ >= silentMax) cut();
     else socket.ping();
   });
 };

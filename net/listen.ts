@@ -196,7 +196,10 @@ const accept = (port: Port, socket: WebSocket, request: IncomingMessage): void =
     logger.warn({ remote }, "peers take too little in all: the one that owes most is cut off");
     socket.terminate();
   });
-  const wrapped = wrap(socket, { remote, logger, pace, account, received: () => raw.bytesRead });
+  const cut = (): void => {
+    socket.terminate();
+  };
+  const wrapped = wrap(socket, { remote, logger, pace, account, cut, received: () => raw.bytesRead });
   const nonce = randomBytes(32);
 
   const refuseHello = (error: EdisError): void => {

@@ -1,4 +1,5 @@
 import { createServer, type AddressInfo, type Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 
 /** A port that takes plain TCP connections. */
 export type TcpListener = {
@@ -41,4 +42,14 @@ export const listenTcp = async ({ host, port, accepted, failed }: TcpOptions): P
         });
       }),
   };
+};
+
+/**
+ * Ends a connection so that the system sends nothing more of what was written: a plain end would go on trying to deliver it, for
+ * minutes where the network is cut. What the peer's system has taken already may still be read there.
+ */
+export const reset = (socket: Socket): void => {
+  // One that is ending cannot be reset any more, and one with TLS never.
+  if (socket.destroyed || socket.writableEnded || socket instanceof TLSSocket) socket.destroy();
+  else socket.resetAndDestroy();
 };

@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
-import { createForecaster } from "./forecaster.ts";
+import { createForecaster, type Look } from "./forecaster.ts";
 import type { Info } from "./info/info.ts";
 import { ConflictError, type Platform } from "./platform.ts";
 import { createQueue, type Queue } from "./queue.ts";
@@ -20,6 +20,8 @@ const decideRestMs = 2;
 /** … and carried out as one. */
 const carryOutRestMs = 50;
 const clustersAtOnceMax = 8;
+/** … and, where a shard is being handed over, this much later: requests wait for that, and what else is to be done would be in its way. */
+const afterHandoverMs = 250;
 
 /** Reconciles every cluster, whenever it or one of its processes changes, until the signal is aborted. Then resolves. */
 export const startController = async (options: ControllerOptions): Promise<void> => {
@@ -33,10 +35,23 @@ export const startController = async (options: ControllerOptions): Promise<void>
       what: "what was decided could not be carried out; it is repeated",
     },
   });
+  const later = new Set<string>();
+  const followUp = (key: string): void => {
+    if (later.has(key)) return;
+    if (!handsOver(look(key))) {
+      following.add(key);
+      return;
+    }
+    later.add(key);
+    clock.after(afterHandoverMs, () => {
+      later.delete(key);
+      following.add(key);
+    });
+  };
   const deciding = queueOf(options, {
     work: async (key) => {
       const againMs = await decide(key);
-      following.add(key);
+      followUp(key);
       return againMs;
     },
     // Without an owner a shard takes no writes: a failed try is repeated soon.
@@ -54,6 +69,9 @@ export const startController = async (options: ControllerOptions): Promise<void>
     await Promise.all([deciding.stop(), following.stop()]);
   }
 };
+
+const handsOver = (look: Look | null): boolean =>
+  look?.observed.ownership?.shards.some(({ phase }) => phase.kind === "handover") === true;
 
 type Work = {
   readonly work: (key: string) => Promise<number | null>;

@@ -9,7 +9,7 @@ import { announcedOf } from "./info/publish.ts";
 import type { Observed, Ownership, Plan, PlannedEvent, Refusal, Session } from "./plan/model.ts";
 import { plan } from "./plan/plan.ts";
 import { ownerFinder } from "./plan/reshard.ts";
-import type { Platform, Seen, StoredOwnership } from "./platform.ts";
+import { ConflictError, type Platform, type Seen, type StoredOwnership } from "./platform.ts";
 import { keyOf, type ShardCluster, type ShardClusterStatus } from "./shardCluster.ts";
 import { differsInKind, statusOf } from "./status.ts";
 
@@ -127,9 +127,10 @@ export const createReconciler = (options: ReconcilerOptions): Reconciler => {
 type Decided = { readonly observed: Observed; readonly planned: Plan };
 
 /**
- * Ownership is written before it is published, and what a write is about to end is granted nothing from before it is sent. Most
- * looks change nothing: they are planned on the copy, and it is read freshly only where something is to be written. Until a
- * write is known to have been made there is no copy, so that whatever became of it is read before anybody is told or granted anything.
+ * Ownership is written before it is published, and what a write is about to end is granted nothing from before it is sent. It is
+ * planned on the copy; the compare-and-set holds only where that is the newest there is, else it is read freshly and planned
+ * again. Until a write is known to have been made there is no copy, so that whatever became of it is read before anybody is told
+ * or granted anything.
  */
 const decideOnce = async (
   options: ReconcilerOptions,
@@ -140,21 +141,15 @@ const decideOnce = async (
   const key = keyOf(cluster);
   const seen = await platform.observe(cluster);
   const kept = usable(memory, cluster, clock.nowMs());
-  let copy = kept ?? (await readCopy(options, cluster, memory));
-  let decided = decideOn(options, cluster, { seen, copy, ledger: memory.ledger });
-  if (kept !== null && isChange(decided)) {
-    copy = await readCopy(options, cluster, memory);
-    if (copy.stored?.resourceVersion !== kept.stored?.resourceVersion)
-      decided = decideOn(options, cluster, { seen, copy, ledger: memory.ledger });
+  const decideOnCopy = (copy: Copy): Promise<Decided> => decideOn(options, cluster, { seen, copy, memory });
+  let decided: Decided;
+  try {
+    decided = await decideOnCopy(kept ?? (await readCopy(options, cluster, memory)));
+  } catch (error) {
+    if (kept === null || !(error instanceof ConflictError)) throw error;
+    decided = await decideOnCopy(await readCopy(options, cluster, memory));
   }
   const { observed, planned } = decided;
-  if (isChange(decided)) {
-    memory.copy = null;
-    info.hold(key, endedBy(observed.ownership, planned.ownership));
-    const expected = copy.stored?.resourceVersion ?? null;
-    const stored = await platform.writeOwnership(cluster, planned.ownership, expected);
-    memory.copy = { ...copy, stored };
-  }
   info.publish(key, planned.ownership, announcedOf(cluster.spec));
   info.metrics.decided(key, {
     ...{ before: observed.ownership, after: planned.ownership, nowMs: clock.nowMs() },
@@ -163,12 +158,27 @@ const decideOnce = async (
   return decided;
 };
 
+type On = { readonly seen: Seen; readonly copy: Copy; readonly memory: Memory };
+
+/** Plans, and writes what is to be another than it was. Rejects with ConflictError where the copy was not the newest. */
+const decideOn = async (options: ReconcilerOptions, cluster: ShardCluster, on: On): Promise<Decided> => {
+  const { platform, info } = options;
+  const { copy, memory } = on;
+  const decided = planOn(options, cluster, on);
+  const { observed, planned } = decided;
+  if (planned.ownership === observed.ownership) return decided;
+  memory.copy = null;
+  info.hold(keyOf(cluster), endedBy(observed.ownership, planned.ownership));
+  const expected = copy.stored?.resourceVersion ?? null;
+  const stored = await platform.writeOwnership(cluster, planned.ownership, expected);
+  memory.copy = { ...copy, stored };
+  return decided;
+};
+
 const servedOf = ({ shards }: Ownership, sessions: readonly Session[]): ReadonlySet<ShardId> => {
   const ownerOf = ownerFinder(sessions);
   return new Set(shards.filter((shard) => ownerOf(shard) !== undefined).map(({ id }) => id));
 };
-
-const isChange = ({ observed, planned }: Decided): boolean => planned.ownership !== observed.ownership;
 
 const usable = ({ copy }: Memory, { uid }: ShardCluster, nowMs: number): Copy | null =>
   copy !== null && copy.clusterUid === uid && nowMs - copy.readMs < resyncMs ? copy : null;
@@ -186,16 +196,12 @@ const readCopy = async (
   return copy;
 };
 
-const decideOn = (
-  { info }: ReconcilerOptions,
-  cluster: ShardCluster,
-  { seen, copy, ledger }: { readonly seen: Seen; readonly copy: Copy; readonly ledger: LedgerKeeper },
-): Decided => {
+const planOn = ({ info }: ReconcilerOptions, cluster: ShardCluster, { seen, copy, memory }: On): Decided => {
   const key = keyOf(cluster);
   const ownership = copy.stored?.ownership ?? null;
   const sessions = info.sessions(key);
   const observed: Observed = {
-    ...{ cluster, ownership, sessions, ledger: ledger.look(ownership, sessions) },
+    ...{ cluster, ownership, sessions, ledger: memory.ledger.look(ownership, sessions) },
     ...seen,
     ...{ departed: info.departed(key), memory: info.memory(key) },
     leadingMs: info.leadingMs(),

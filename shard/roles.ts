@@ -258,8 +258,8 @@ const own = (state: State, { id: shard, epoch }: Shard): void => {
   const { role, activated, options } = state;
   const { logger, promises } = options;
   if (role.kind === "owner" && role.held.holding.shard === shard && role.writer.epoch === epoch) return;
-  if (promises.kept(shard) !== epoch) {
-    // It obeys nobody else from now on, and owns the shard once that is on the volume.
+  if (promises.floor(shard) !== epoch) {
+    // A later epoch is promised: nobody older is obeyed, and this one does not begin.
     if (role.kind === "reader" && role.held.holding.shard === shard) {
       letGoOfSource(state, role.following);
       state.role = { ...role, source: null };
@@ -288,7 +288,10 @@ const own = (state: State, { id: shard, epoch }: Shard): void => {
   begin(state, held, epoch);
 };
 
-/** The epoch begins here. */
+/**
+ * The epoch begins here. The promise to obey nobody below it is on its way to the volume: requests are carried out meanwhile, and
+ * nothing of the epoch counts as durable before it is there, so that none is answered.
+ */
 const begin = (state: State, held: Held, epoch: Epoch): void => {
   const { options, isFull, activated } = state;
   const { holding } = held;
@@ -306,6 +309,7 @@ const begin = (state: State, held: Held, epoch: Epoch): void => {
   const writer: Writer<Waiter> = activate(holding, epoch, { journal, isFull, usage, gate });
   const tenure: Tenure = createTenure({
     ...{ clock: options.clock, held, epoch, begins: holding.version },
+    isKept: () => options.promises.kept(shard) >= epoch,
     settings: () => settingsOf(state),
     nextMark: () => ++state.marks,
     followers: publisher.followers,

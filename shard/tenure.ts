@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import type { Epoch, Version } from "../core/ids.ts";
+import { version, type Epoch, type Version } from "../core/ids.ts";
 import type { Settings } from "../core/settings.ts";
 import type { PodRef, Shard, TopologyIndex } from "../core/topology.ts";
 import type { Held } from "./held.ts";
@@ -54,6 +54,8 @@ export type TenureOptions = {
   readonly epoch: Epoch;
   /** The epoch's first record. */
   readonly begins: Version;
+  /** The promise to obey nobody below this epoch survives. Until then nothing of the epoch counts as durable. */
+  readonly isKept: () => boolean;
   readonly settings: () => Settings;
   /** Counts the marks of the process. */
   readonly nextMark: () => number;
@@ -83,7 +85,7 @@ type Freeze = { readonly to: PodRef; readonly sinceMs: number };
 const answersMsMax = 300;
 
 export const createTenure = (options: TenureOptions): Tenure => {
-  const { clock, held, epoch, begins, settings, nextMark } = options;
+  const { clock, epoch, begins, settings, nextMark } = options;
   const state: State = {
     ...{ options, lease: createLease(), inSync: createInSync(begins), followers: new Map() },
     incarnations: new Map(),
@@ -122,7 +124,7 @@ export const createTenure = (options: TenureOptions): Tenure => {
     look: () => {
       look(state);
     },
-    acknowledged: () => (settings().acks === "inSync" ? safeOf(state) : held.log.durable()),
+    acknowledged: () => (settings().acks === "inSync" ? safeOf(state) : durableOf(options)),
     safe: () => safeOf(state),
     isShort: () => isShort(state),
     shortMs: () => (state.shortSinceMs === null ? 0 : clock.nowMs() - state.shortSinceMs),
@@ -155,8 +157,14 @@ const isShort = ({ options, inSync }: State): boolean => {
   return acks === "inSync" && inSync.members.size < minInSync;
 };
 
+/** What survives here. */
+const durableOf = ({ held, begins, isKept }: TenureOptions): Version => {
+  const durable = held.log.durable();
+  return isKept() || durable < begins ? durable : version(begins - 1);
+};
+
 const safeOf = ({ options, inSync, followers }: State): Version => {
-  const own = options.held.log.durable();
+  const own = durableOf(options);
   const least = heldByAll(inSync, followers);
   return least === null || own < least ? own : least;
 };
@@ -215,11 +223,10 @@ const freeze = (state: State, { phase }: Shard): void => {
 
 const frozenAt = (state: State): Version | null => {
   const { freeze, options, followers } = state;
-  const { holding, log } = options.held;
-  const { version } = holding;
-  if (freeze === null || log.durable() < version) return null;
+  const { version: newest } = options.held.holding;
+  if (freeze === null || durableOf(options) < newest) return null;
   const to = followers.get(freeze.to.pod);
-  if (to?.incarnation !== freeze.to.incarnation || to.acked < version) return null;
-  const isAnswered = safeOf(state) >= version;
-  return isAnswered || options.clock.nowMs() - freeze.sinceMs > answersMsMax ? version : null;
+  if (to?.incarnation !== freeze.to.incarnation || to.acked < newest) return null;
+  const isAnswered = safeOf(state) >= newest;
+  return isAnswered || options.clock.nowMs() - freeze.sinceMs > answersMsMax ? newest : null;
 };

@@ -2,10 +2,10 @@ import { slotCount } from "../../core/ids.ts";
 import { slotOf } from "../../core/slot.ts";
 
 /** Keys of one slot: what happens to the slot's shard is seen by what happens to them. */
-export type Lane = { readonly slot: number; readonly keys: readonly string[] };
+export type Lane = { readonly slot: number; readonly nameOf: (n: number) => string };
 
-/** `count` lanes of `keysEach` keys, on slots spread evenly over all. */
-export const lanesOf = (count: number, keysEach: number): readonly Lane[] => {
+/** `count` lanes, on slots spread evenly over all. */
+export const lanesOf = (count: number): readonly Lane[] => {
   const wanted = new Map(
     Array.from({ length: count }, (_, i) => [Math.floor(((i + 0.5) * slotCount) / count), i]),
   );
@@ -19,6 +19,6 @@ export const lanesOf = (count: number, keysEach: number): readonly Lane[] => {
   }
   return tags.map((tag) => ({
     slot: slotOf(Buffer.from(tag)),
-    keys: Array.from({ length: keysEach }, (_, i) => `load:{${tag}}:${i}`),
+    nameOf: (n) => `load:{${tag}}:${n}`,
   }));
 };

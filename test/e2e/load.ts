@@ -1,13 +1,25 @@
 import { createWriteStream } from "node:fs";
 import { connect, EdisError, type Client } from "../../client/index.ts";
-import { errorCodes } from "../../core/errors.ts";
+import {
+  acknowledged,
+  judge,
+  kinds,
+  leastOf,
+  levels,
+  lostOf,
+  newKey,
+  refused,
+  type Key,
+} from "../proof/ledger.ts";
+import { asked, carryOut, isRefusal } from "../proof/operations.ts";
 import { lanesOf, type Lane } from "./lanes.ts";
 
 /**
  * A steady load, run in a pod: for each lane (a slot) one worker writes growing numbers to its keys, and one reads them back at
- * all three levels. A line of JSON says twice a second how it goes and how long each lane went without an acknowledged write.
- * LOAD_FILL keys are written first, so that there is something to move. SIGUSR2 stops the writing, reads every key from its
- * owner, and says whether every acknowledged write is there.
+ * all three levels; both are one session. What they are told is judged by the ledger of test/proof. A key whose write may or may
+ * not have been carried out is left as it is: it may take effect at any later time. A line of JSON says twice a second how it goes
+ * and how long each lane went without an acknowledged write. LOAD_FILL keys are written first, so that there is something to move.
+ * SIGUSR2 stops the writing, reads every key from its owner, and says whether every acknowledged write is there.
  */
 const info = process.env["LOAD_INFO"] ?? "";
 const cluster = process.env["LOAD_CLUSTER"] ?? "";
@@ -19,6 +31,9 @@ const historyPath = process.env["LOAD_HISTORY"] ?? "";
 const fillKeys = Number(process.env["LOAD_FILL"] ?? "0");
 const fillAtOnce = 256;
 const keysPerLane = 32;
+/** Then a key is left as it is, and another one written: so that there are more and more that should stay. */
+const writesPerKey = 100;
+const verifiedAtOnce = 100;
 const failuresKept = 20;
 
 type Failure = {
@@ -27,11 +42,13 @@ type Failure = {
   readonly code: string;
   readonly message: string;
 };
-type Ledger = { acked: number; sent: number; seen: number };
-type Level = "linearizable" | "session" | "eventual";
 type Running = {
   readonly lane: Lane;
-  readonly ledger: readonly Ledger[];
+  readonly keys: Key[];
+  /** The greatest number of each that was written or read. */
+  readonly seen: Map<Key, number>;
+  /** How many keys there have been. */
+  named: number;
   writes: number;
   ackedMs: number;
   /** The longest time without an acknowledged write since the last line, and of all. */
@@ -48,28 +65,28 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 const history = historyPath === "" ? null : createWriteStream(historyPath);
 
 const failures: Failure[] = [];
-/** Reads that showed what they must not, in words. */
+/** What was wrong, in words. */
 const wrong: string[] = [];
-const counts = {
-  writes: 0,
-  reads: 0,
-  writeFailures: 0,
-  readFailures: 0,
-  wrongReads: 0,
-  staleReads: 0,
-  backwardReads: 0,
-};
+const counts = { writes: 0, reads: 0, writeFailures: 0, readFailures: 0 };
+/** Answers that show what they must not: to writes, and to reads of each level. */
+const violations = { write: 0, linearizable: 0, session: 0, eventual: 0 };
 let writing = true;
 
-const lanes = lanesOf(laneCount, keysPerLane).map((lane): Running => ({
-  lane,
-  ledger: lane.keys.map(() => ({ acked: 0, sent: 0, seen: 0 })),
-  ...{ writes: 0, ackedMs: nowMs(), gapMs: 0, gapMsMax: 0, downMs: 0 },
-}));
-
-type Outcome = "ok" | "fail" | "unknown";
-const outcomeOf = (error: unknown): Outcome =>
-  error instanceof EdisError && errorCodes[error.code] !== "unknown" ? "fail" : "unknown";
+const nextKey = (running: Running, at: number): Key =>
+  newKey(running.lane.nameOf(running.named++), kinds[at % kinds.length] ?? "plain");
+const newRunning = (lane: Lane): Running => {
+  const running: Running = {
+    ...{ lane, keys: [], seen: new Map(), named: 0, writes: 0 },
+    ...{ ackedMs: nowMs(), gapMs: 0, gapMsMax: 0, downMs: 0 },
+  };
+  for (let at = 0; at < keysPerLane; at++) running.keys.push(nextKey(running, at));
+  return running;
+};
+const lanes = lanesOf(laneCount).map(newRunning);
+/** Keys that nobody writes any more. */
+const left: Key[] = [];
+/** By whom the history says it was: another one after an outcome that is not known. */
+let processes = 2 * laneCount;
 
 const failed = (what: "write" | "read", error: unknown): void => {
   if (what === "write") counts.writeFailures++;
@@ -78,6 +95,13 @@ const failed = (what: "write" | "read", error: unknown): void => {
   const message = error instanceof Error ? error.message : String(error);
   failures.push({ atMs: Math.round(nowMs()), what, code, message });
   if (failures.length > failuresKept) failures.shift();
+};
+
+const blame = (what: keyof typeof violations, began: number, complaint: string | null): void => {
+  if (complaint === null) return;
+  violations[what]++;
+  const between = `from ${Math.round(began)} to ${Math.round(nowMs())} ms: `;
+  if (wrong.length < failuresKept) wrong.push(between + complaint);
 };
 
 const note = (process: number, began: number, operation: Readonly<Record<string, unknown>>): void => {
@@ -92,61 +116,72 @@ const gap = (running: Running, ms: number): void => {
   running.gapMsMax = Math.max(running.gapMsMax, ms);
 };
 
-const write = async (client: Client, process: number, running: Running): Promise<void> => {
+const see = ({ seen }: Running, key: Key, n: number): void => {
+  seen.set(key, Math.max(seen.get(key) ?? 0, n));
+};
+
+const heardOfWrite = (running: Running): void => {
+  counts.writes++;
+  running.writes++;
+  const ms = nowMs() - running.ackedMs;
+  gap(running, ms);
+  if (ms > 100) running.downMs += ms - 100;
   running.ackedMs = nowMs();
-  for (let n = 1; writing; n++) {
+};
+
+const write = async (client: Client, first: number, running: Running): Promise<void> => {
+  let process = first;
+  running.ackedMs = nowMs();
+  for (let n = 0; writing; n++) {
     const at = n % keysPerLane;
-    const [key, entry] = [running.lane.keys[at], running.ledger[at]];
-    if (key === undefined || entry === undefined) continue;
-    entry.sent = n;
+    const key = running.keys[at];
+    if (key === undefined) throw new Error(`there is no key ${at}`);
+    const before = key.acked;
+    key.sent = before + 1;
     const began = nowMs();
-    const operation = { op: "set", key, value: String(n) };
+    const operation = asked(key, before);
     try {
-      await client.set(key, String(n));
-      entry.acked = n;
-      counts.writes++;
-      running.writes++;
-      const ms = nowMs() - running.ackedMs;
-      gap(running, ms);
-      if (ms > 100) running.downMs += ms - 100;
-      running.ackedMs = nowMs();
-      note(process, began, { ...operation, outcome: "ok" });
+      const written = await carryOut(client, key, before);
+      heardOfWrite(running);
+      blame("write", began, acknowledged(key, written, nowMs()));
+      see(running, key, key.acked);
+      const result = key.kind === "plain" ? {} : { result: String(written) };
+      note(process, began, { ...operation, ...result, outcome: "ok" });
     } catch (error) {
       failed("write", error);
-      note(process, began, { ...operation, outcome: outcomeOf(error) });
+      const isRefused = isRefusal(error);
+      note(process, began, { ...operation, outcome: isRefused ? "fail" : "unknown" });
+      if (isRefused) refused(key);
+      else {
+        key.isClosed = true;
+        process = processes++;
+      }
+    }
+    if (key.isClosed || key.acked >= writesPerKey) {
+      left.push(key);
+      running.seen.delete(key);
+      running.keys[at] = nextKey(running, at);
     }
     await sleep(pauseMs);
   }
 };
 
-const levels: readonly Level[] = ["eventual", "session", "linearizable"];
-
-/** A reader may be behind, but never shows what nobody wrote; a session never goes back; the newest read shows what was acknowledged before it. */
 const read = async (client: Client, process: number, running: Running): Promise<void> => {
+  const { lagMsMax } = client.topology();
   for (let n = 1; writing; n++) {
-    const at = n % keysPerLane;
     const level = levels[n % levels.length] ?? "eventual";
-    const [key, entry] = [running.lane.keys[at], running.ledger[at]];
-    if (key === undefined || entry === undefined) continue;
-    const { acked, seen } = entry;
+    const key = running.keys[n % keysPerLane];
+    if (key === undefined) throw new Error(`there is no key ${n % keysPerLane}`);
     const began = nowMs();
-    const operation = { op: "get", key, level };
+    const least = leastOf(key, { level, seen: running.seen.get(key) ?? 0, nowMs: began, lagMsMax });
+    const operation = { op: "get", key: key.name, level };
     try {
-      const value = await client.get(key, { consistency: level });
+      const text = await client.getText(key.name, { consistency: level });
       counts.reads++;
-      const found = Number(value ?? 0);
-      const isWrong = found > entry.sent;
-      const isStale = level === "linearizable" && found < acked;
-      const isBack = level === "session" && found < Math.max(acked, seen);
-      if (isWrong) counts.wrongReads++;
-      if (isStale) counts.staleReads++;
-      if (isBack) counts.backwardReads++;
-      if ((isWrong || isStale || isBack) && wrong.length < failuresKept)
-        wrong.push(
-          `${level} read of ${key} from ${Math.round(began)} to ${Math.round(nowMs())} ms: ${found}; before it ${acked} was acknowledged and ${seen} seen, ${entry.sent} sent by now`,
-        );
-      if (level === "session") entry.seen = Math.max(entry.seen, found);
-      note(process, began, { ...operation, result: value === null ? null : String(found), outcome: "ok" });
+      const found = Number(text ?? 0);
+      blame(level, began, judge(key, { level, found, least }));
+      if (running.keys.includes(key)) see(running, key, found);
+      note(process, began, { ...operation, result: text, outcome: "ok" });
     } catch (error) {
       failed("read", error);
       note(process, began, { ...operation, outcome: "fail" });
@@ -155,26 +190,26 @@ const read = async (client: Client, process: number, running: Running): Promise<
   }
 };
 
-/** Every key holds its last acknowledged number, or a later one whose answer was lost. */
 const verify = async (client: Client): Promise<void> => {
   const lost: string[] = [];
-  let verified = 0;
-  for (const { lane, ledger } of lanes) {
-    for (const [i, { acked, sent }] of ledger.entries()) {
-      const key = lane.keys[i] ?? "";
-      const value = Number((await client.get(key, { consistency: "linearizable" })) ?? 0);
-      verified++;
-      if (value < acked || value > sent)
-        lost.push(`${key}: acknowledged ${acked}, sent ${sent}, there is ${value}`);
-    }
-  }
+  const keys = [...left, ...lanes.flatMap((running) => running.keys)];
+  const process = processes++;
+  const one = async (key: Key): Promise<void> => {
+    const began = nowMs();
+    const text = await client.getText(key.name, { consistency: "linearizable" });
+    note(process, began, { op: "get", key: key.name, level: "linearizable", result: text, outcome: "ok" });
+    const complaint = lostOf(key, Number(text ?? 0));
+    if (complaint !== null) lost.push(complaint);
+  };
   const totalMs = nowMs();
+  for (let from = 0; from < keys.length; from += verifiedAtOnce)
+    await Promise.all(keys.slice(from, from + verifiedAtOnce).map(one));
   await new Promise<void>((resolve) => {
     if (history === null) resolve();
     else history.end(resolve);
   });
   say({
-    ...{ verified, lost, wrong, counts, totalMs: Math.round(totalMs) },
+    ...{ verified: keys.length, lost, wrong, violations, counts, totalMs: Math.round(totalMs) },
     lanes: lanes.map(({ lane: { slot }, writes, gapMsMax, downMs }) => ({
       ...{ slot, writes, gapMsMax: Math.round(gapMsMax) },
       availability: Number((1 - downMs / totalMs).toFixed(5)),
@@ -200,7 +235,7 @@ const running = Promise.all(
 setInterval(() => {
   for (const lane of lanes) gap(lane, writing ? nowMs() - lane.ackedMs : 0);
   const gaps = lanes.map(({ lane: { slot }, gapMs }) => [slot, Math.round(gapMs)]);
-  say({ atMs: Math.round(nowMs()), ...counts, gaps, failures });
+  say({ atMs: Math.round(nowMs()), ...counts, violations, gaps, failures });
   for (const lane of lanes) lane.gapMs = 0;
 }, 500);
 process.on("SIGUSR2", () => {

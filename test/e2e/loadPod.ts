@@ -8,9 +8,13 @@ const line = v.object({
   reads: v.number(),
   writeFailures: v.number(),
   readFailures: v.number(),
-  wrongReads: v.number(),
-  staleReads: v.number(),
-  backwardReads: v.number(),
+  /** Answers that show what they must not: to writes, and to reads of each level. */
+  violations: v.object({
+    write: v.number(),
+    linearizable: v.number(),
+    session: v.number(),
+    eventual: v.number(),
+  }),
   /** Of each lane: its slot, and the longest time without an acknowledged write since the line before. Milliseconds. */
   gaps: v.array(v.tuple([v.number(), v.number()])),
   failures: v.array(v.object({ atMs: v.number(), what: v.string(), code: v.string(), message: v.string() })),
@@ -25,7 +29,7 @@ export const loadLine = (text: string): LoadLine | null => {
 const verdict = v.object({
   verified: v.number(),
   lost: v.array(v.string()),
-  /** Reads that showed what they must not, in words. */
+  /** Some of what was wrong, in words. */
   wrong: v.optional(v.array(v.string()), []),
   lanes: v.optional(
     v.array(
@@ -172,9 +176,11 @@ export const loadPod = ({ namespace, image, cluster, environment = {}, node }: L
   };
 };
 
-/** No read was wrong. */
-const expectTrue = ({ wrongReads, staleReads, backwardReads }: LoadLine): void => {
-  expect(wrongReads === 0, `${wrongReads} reads showed what nobody wrote`);
-  expect(staleReads === 0, `${staleReads} linearizable reads were stale`);
-  expect(backwardReads === 0, `${backwardReads} session reads went back`);
+/** No answer was wrong. */
+const expectTrue = ({ violations }: LoadLine): void => {
+  const { write, linearizable, session, eventual } = violations;
+  expect(write === 0, `${write} writes found that one before them was lost`);
+  expect(linearizable === 0, `${linearizable} linearizable reads were stale or of what nobody wrote`);
+  expect(session === 0, `${session} session reads went back`);
+  expect(eventual === 0, `${eventual} eventual reads were older than they may be`);
 };

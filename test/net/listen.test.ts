@@ -1,4 +1,4 @@
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, type Socket } from "node:net";
 import test, { type ExecutionContext } from "ava";
 import { WebSocket } from "ws";
 import { systemClock } from "../../core/clock.ts";
@@ -282,3 +282,64 @@ test("what was read of a peer before it was paused is taken once it reads again,
   );
   t.true(client.isOpen());
 });
+
+test("of a connection that its dialer cuts nothing more arrives, however much of it waits in the system", async (t) => {
+  const { listener } = await open(t);
+  const middle = await listenPaused(t, listener.port);
+  const connection = await dial(dialOptions(middle.port));
+  middle.pause();
+  const frame = Buffer.alloc(64 * 1024);
+  let sent = 0;
+  // The system takes it until its buffers are full, here and at the peer.
+  while (connection.unsentBytes() === 0) {
+    connection.send(frame);
+    sent += frame.length;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const taken = sent - connection.unsentBytes();
+  connection.cut();
+  const { bytes, error } = await middle.resume();
+  t.is(error, "ECONNRESET");
+  t.true(bytes < taken, `${bytes} of ${taken} bytes arrived`);
+});
+
+/** A TCP proxy that stops reading from its dialer, and tells what came of it afterwards, and how it ended. */
+const listenPaused = async (
+  t: ExecutionContext,
+  to: number,
+): Promise<{
+  readonly port: number;
+  readonly pause: () => void;
+  readonly resume: () => Promise<{ readonly bytes: number; readonly error: string }>;
+}> => {
+  const { createServer } = await import("node:net");
+  const held: Socket[] = [];
+  const server = createServer((socket) => {
+    const upstream = connectTcp(to, "127.0.0.1");
+    held.push(socket);
+    socket.pipe(upstream).pipe(socket);
+    upstream.on("error", () => undefined);
+    t.teardown(() => socket.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.teardown(() => server.close());
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address !== null ? address.port : 0,
+    pause: () => {
+      for (const socket of held) socket.unpipe().pause();
+    },
+    resume: () =>
+      new Promise((resolve) => {
+        let [bytes, error] = [0, ""];
+        for (const socket of held)
+          socket
+            .on("data", (data: Buffer) => (bytes += data.length))
+            .on("error", (cause: NodeJS.ErrnoException) => (error = cause.code ?? ""))
+            .on("close", () => {
+              resolve({ bytes, error });
+            })
+            .resume();
+      }),
+  };
+};

@@ -63,3 +63,19 @@ test("a session read brings what its session has met with, an eventual one what 
   t.is(leastOf(key, reading("eventual", { nowMs: 2_003 })), 0);
   t.is(leastOf(key, reading("eventual", { nowMs: 2_004 })), 3);
 });
+
+test("a write of unknown outcome may show at any later time, and stays once it was shown", (t) => {
+  const key = written("plain", 3);
+  key.sent = 4;
+  key.isClosed = true;
+  const read = (found: number): string | null => {
+    const level = "linearizable";
+    return judge(key, { level, found, least: leastOf(key, reading(level)) });
+  };
+  t.is(read(3), null);
+  t.is(lostOf(key, 3), null);
+  t.is(read(3), null);
+  t.is(read(4), null);
+  t.regex(read(3) ?? "", /may not be below 4/);
+  t.is(lostOf(key, 4), null);
+});

@@ -1,7 +1,6 @@
 import { createWriteStream, type WriteStream } from "node:fs";
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import { EdisError, type Client, type Session } from "../../client/index.ts";
-import { errorCodes } from "../../core/errors.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Random } from "../support/random.ts";
 import { lineOf, type Operation } from "../sim/checker/history.ts";
@@ -16,8 +15,8 @@ import {
   refused,
   type Key,
   type Level,
-  type Written,
 } from "./ledger.ts";
+import { asked, carryOut, isRefusal } from "./operations.ts";
 
 /**
  * A steady load whose every outcome is known. Each lane has some keys of one slot, writes growing numbers to them, one write at
@@ -229,7 +228,7 @@ const write = async (state: State, lane: Lane): Promise<void> => {
       outcome: "ok",
     });
   } catch (error) {
-    const isRefused = error instanceof EdisError && errorCodes[error.code] !== "unknown";
+    const isRefused = isRefusal(error);
     if (isRefused) {
       refused(key);
       tally(counts.refused, error);
@@ -247,22 +246,6 @@ const write = async (state: State, lane: Lane): Promise<void> => {
   state.left.push(key);
   lane.keys[at] = laneKey(state, lane.id, at);
   lane.writer.seen[at] = lane.watcher.seen[at] = 0;
-};
-
-const carryOut = (session: Session, { kind, name, sent }: Key, before: number): Promise<Written> => {
-  if (kind === "counter") return session.increment(name);
-  const condition = kind === "plain" ? {} : before === 0 ? { ifAbsent: true } : { ifEqual: String(before) };
-  return session.set(name, String(sent), condition);
-};
-
-const asked = (
-  { kind, name, sent }: Key,
-  before: number,
-): Pick<Operation, "op" | "key" | "value" | "expect"> => {
-  if (kind === "counter") return { op: "incr", key: name, value: "1" };
-  // The history has no word for "if absent": the first one is a plain set there.
-  if (kind === "plain" || before === 0) return { op: "set", key: name, value: String(sent) };
-  return { op: "cas", key: name, value: String(sent), expect: String(before) };
 };
 
 type Asked = { readonly caller: Caller; readonly level: Level };
