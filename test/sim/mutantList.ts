@@ -22,8 +22,8 @@ const one = (
 export const mutants: readonly Mutant[] = [
   one("acknowledges-before-in-sync", "1: acknowledged means durable where the mode says", {
     file: "shard/tenure.ts",
-    from: `(settings().acks === "inSync" ? safeOf(state) : held.log.durable())`,
-    to: `held.log.durable()`,
+    from: `(settings().acks === "inSync" ? safeOf(state) : durableOf(options))`,
+    to: `durableOf(options)`,
   }),
   one("fewer-than-min-in-sync", "1: minInSync is a minimum", {
     aim: "short",
