@@ -65,7 +65,10 @@ const aims: Readonly<Record<string, (seed: number) => Partial<Scenario>>> = {
   slowHeir: () => loss("slowHeir", 4_500, { readers: 2 }),
   sameEpoch: () => loss("sameEpoch", 2_000, { fsync: "everysec" }),
   laggardAlone: () => loss("laggardAlone", 4_000, { readers: 2 }),
-  formerOwnerAsks: () => ({ ...loss("formerOwnerAsks", 5_000, { readers: 2 }), watches: true }),
+  formerOwnerAsks: () => ({
+    ...loss("formerOwnerAsks", 11_500, { readers: 2 }),
+    ...{ operators: 2, watches: true },
+  }),
   laggingReaders: () => loss("laggingReaders", 1_200, { readers: 2, acks: "owner" }),
 };
 

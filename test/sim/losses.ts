@@ -1,11 +1,20 @@
 import { cutIsland, cutPairs, type Carried } from "./cuts.ts";
-import { apart, awayApi, backApi, both, inSteps, readerPods, readersOf, type Around } from "./storySteps.ts";
+import {
+  apart,
+  awayApi,
+  backApi,
+  both,
+  inSteps,
+  leaderOf,
+  readerPods,
+  readersOf,
+  type Around,
+} from "./storySteps.ts";
 import { ownershipOf } from "./world/ownership.ts";
 import {
   endOperator,
   endPod,
   losePower,
-  restartOperator,
   startLater,
   type SimPod,
   type World,
@@ -79,7 +88,8 @@ export const tellLoss = (world: World, kind: LossKind, { owner, random }: Around
             [0, () => apart(world, [owner.name], [reader.name])],
             [random.between(1_800, 2_300), () => ended(world, [owner, other])],
           ]);
-    // The former owner, which has heard of nothing, finds an operator that has just begun to lead, and not heard of the present one.
+    // The former owner, which has heard of nothing, finds an operator that has just begun to lead, and not heard of the present
+    // one. It takes seconds until it gives its connection to the last one up.
     case "formerOwnerAsks":
       return formerOwnerAsks(world, { owner, random });
     // They are asked by sessions that have seen what they have not.
@@ -114,25 +124,23 @@ const slowHeir = (world: World, heir: SimPod, { owner, random }: Around): Carrie
 };
 
 const formerOwnerAsks = (world: World, { owner }: Around): Carried | null => {
-  const operators = [...world.operators.values()];
-  const names = operators.map(({ name }) => name);
+  const leader = world.operators.get(leaderOf(world) ?? "");
+  if (leader === undefined) return null;
+  const next = [...world.operators.keys()].filter((name) => name !== leader.name);
   return inSteps(world, "formerOwnerAsks", [
     [0, () => cutIsland(world, [owner.name, ...world.clients.slice(0, 1)])],
     [
-      2_700,
+      1_700,
       () => {
-        for (const operator of operators) {
-          endOperator(world, operator);
-          restartOperator(world, operator, 100);
-        }
-        for (const name of names) {
+        endOperator(world, leader);
+        for (const name of next) {
           world.network.mend(owner.name, name);
           world.network.mend(name, owner.name);
         }
         return apart(
           world,
           owners(world).map(({ name }) => name),
-          names,
+          next,
         );
       },
     ],

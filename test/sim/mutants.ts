@@ -2,6 +2,7 @@
  * Leaves out one rule after the other and expects violations: `node test/sim/mutants.ts [NAME…]`, or `make sim-mutants`. SEED:
  * the first one. SHORT=1: only those that a story finds within a few runs.
  */
+import { spawnSync } from "node:child_process";
 import { simulateMany } from "./many.ts";
 import { mutants, type Mutant } from "./mutantList.ts";
 
@@ -28,6 +29,20 @@ const hunt = async ({
   return { runs: runsMax, text: null };
 };
 
+/** What fails of the mutant's tests with it and not without it; null where nothing does. */
+const tested = ({ name, tests = "" }: Mutant): string | null => {
+  const run = (env: Readonly<Record<string, string>>): readonly string[] =>
+    spawnSync(process.execPath, ["node_modules/ava/entrypoints/cli.js", "--tap", tests], {
+      env: { ...process.env, ...env },
+      encoding: "utf8",
+    })
+      .stdout.split("\n")
+      .filter((line) => line.startsWith("not ok"));
+  const hook = new URL("mutateProcess.ts", import.meta.url).href;
+  const [failed] = run({ NODE_OPTIONS: `--import ${hook}`, MUTANT: name });
+  return failed === undefined || run({}).length > 0 ? null : `${tests}: ${failed}`;
+};
+
 const isWanted = ({ name, runs, aim }: Mutant): boolean =>
   (names.length === 0 || names.includes(name)) &&
   (SHORT === "" || (runs <= shortRunsMax && aim !== undefined));
@@ -37,7 +52,18 @@ const beganMs = performance.now();
 let caught = 0;
 let missed = 0;
 for (const mutant of mutants.filter(isWanted)) {
-  const { name, rule, runs } = mutant;
+  const { name, rule, runs, tests = "" } = mutant;
+  if (tests !== "") {
+    const failed = tested(mutant);
+    if (failed === null) missed++;
+    else caught++;
+    console.log(
+      failed === null
+        ? `MISSED ${name} (rule ${rule}) by ${tests}`
+        : `caught ${name} (rule ${rule}) by ${failed}`,
+    );
+    continue;
+  }
   const found = await hunt(mutant);
   const how = found.text?.split("\n").slice(1, 2).join("").trim().slice(0, 160) ?? "";
   if (found.text === null) missed++;

@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import test, { type ExecutionContext } from "ava";
+import { mutants } from "./mutantList.ts";
 import { describe, scenarioOf, simulate, type Run } from "./simulate.ts";
 
 /** Runs are to be called from outside of any promise. */
@@ -28,6 +30,12 @@ test("another seed gives another run", async (t) => {
     (await outside(() => simulate(scenarioOf(7)))).hash,
     (await outside(() => simulate(scenarioOf(8)))).hash,
   );
+});
+
+test("what mutants leave out is there, once", (t) => {
+  for (const { name, patches } of mutants)
+    for (const { file, from } of patches)
+      t.is(readFileSync(file, "utf8").split(from).length, 2, `${name}: ${file}`);
 });
 
 // Chosen once, at random; `make sim` has all others.

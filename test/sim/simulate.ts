@@ -1,6 +1,6 @@
 import { slotOf } from "../../core/slot.ts";
 import type { Ownership } from "../../operator/plan/model.ts";
-import type { ShardCluster } from "../../operator/shardCluster.ts";
+import { writerPod, type ShardCluster } from "../../operator/shardCluster.ts";
 import { clusterOf } from "../support/planWorld.ts";
 import { entriesOf } from "../support/shardLog.ts";
 import { checkHistory } from "./checker/check.ts";
@@ -229,18 +229,20 @@ const unready = (world: World, name: string): string | null => {
 const copiesDiffer = (world: World): string | null => {
   const ownership = ownershipOf(world);
   for (const shard of ownership?.shards ?? []) {
-    const pods = [
+    // The home pod follows where another owns.
+    const pods = new Set([
       ...(shard.owner === null ? [] : [shard.owner.pod]),
+      writerPod(world.cluster.name, shard.id),
       ...(ownership?.assignments ?? []).filter((one) => one.shard === shard.id).map(({ pod }) => pod),
-    ];
-    const contents = pods.map((pod) => {
+    ]);
+    const contents = [...pods].map((pod): readonly [string, string] => {
       const store = world.pods.get(pod)?.running?.store ?? null;
-      return store === null ? "nothing" : JSON.stringify(Object.entries(entriesOf(store)).sort());
+      return [pod, store === null ? "nothing" : JSON.stringify(Object.entries(entriesOf(store)).sort())];
     });
-    const [first] = contents;
-    const other = contents.findIndex((content) => content !== first);
-    if (other !== -1)
-      return `shard ${shard.id}: ${pods[0] ?? ""} has ${first ?? ""}, ${pods[other] ?? ""} ${contents[other] ?? ""}`;
+    const [first, ...others] = contents;
+    const other = others.find(([, content]) => content !== first?.[1]);
+    if (first !== undefined && other !== undefined)
+      return `shard ${shard.id}: ${first.join(" has ")}, ${other.join(" has ")}`;
   }
   return null;
 };

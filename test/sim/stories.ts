@@ -1,5 +1,5 @@
 import { cutBetween, cutIsland, cutPairs, namesOf, type Carried } from "./cuts.ts";
-import { apart, awayApi, backApi, both, inSteps, readersOf, restartReaders, type Around } from "./storySteps.ts";
+import { apart, awayApi, backApi, both, inSteps, leaderOf, readersOf, restartReaders, type Around } from "./storySteps.ts";
 import { endOperator, remakePod, restartOperator, type World } from "./world/world.ts";
 
 /**
@@ -124,12 +124,4 @@ const forgottenGrants = (world: World, { owner }: Around): Carried | null => {
       },
     ],
   ]);
-};
-
-const leaderOf = (world: World): string | null => {
-  const found = [...world.api.objects].find(([path]) => path.includes("/leases/"));
-  const spec: unknown = found?.[1].spec;
-  const holder: unknown =
-    typeof spec === "object" && spec !== null ? Reflect.get(spec, "holderIdentity") : null;
-  return typeof holder === "string" && world.operators.has(holder) ? holder : null;
 };

@@ -71,3 +71,11 @@ export const restartReaders = (world: World, ms: number): Carried => {
   world.changed();
   return { what: pods.map(({ name }) => name).join(" "), mend: () => undefined };
 };
+
+export const leaderOf = (world: World): string | null => {
+  const found = [...world.api.objects].find(([path]) => path.includes("/leases/"));
+  const spec: unknown = found?.[1].spec;
+  const holder: unknown =
+    typeof spec === "object" && spec !== null ? Reflect.get(spec, "holderIdentity") : null;
+  return typeof holder === "string" && world.operators.has(holder) ? holder : null;
+};

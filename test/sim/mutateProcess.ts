@@ -1,0 +1,4 @@
+/** `node --import …/mutateProcess.ts`: everything of this process runs the mutant that MUTANT names. */
+import { mutate } from "./mutate.ts";
+
+mutate(process.env["MUTANT"] ?? "");
