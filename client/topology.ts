@@ -266,7 +266,7 @@ const offer = (state: State, { message, again, given }: Offered): void => {
 };
 
 const take = (state: State, topology: Topology): void => {
-  const index = indexTopology(topology);
+  const index = indexTopology(topology, state.index);
   state.index = index;
   for (const changed of [...state.subscribers]) changed(index);
 };
@@ -286,8 +286,11 @@ const nap = async (state: State, ms: number): Promise<void> => {
   await clock.sleep(shortMs, signal).catch(() => undefined);
   if (signal.aborted) return;
   const woken = new AbortController();
-  state.wake = () => {
+  const wake = (): void => {
     woken.abort();
   };
-  await clock.sleep(ms - shortMs, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
+  state.wake = wake;
+  signal.addEventListener("abort", wake, { once: true });
+  await clock.sleep(ms - shortMs, woken.signal).catch(() => undefined);
+  signal.removeEventListener("abort", wake);
 };

@@ -168,6 +168,8 @@ const byPod = (a: PodRef, b: PodRef): number => (a.pod < b.pod ? -1 : a.pod > b.
 /** A topology made ready for the hot path: constant-time look-ups. Made once per topology. */
 export type TopologyIndex = {
   readonly topology: Topology;
+  /** By slot, the id of its shard. Made once it is asked for: many topologies are heard of, and few are asked where a slot is. */
+  readonly table: { ids: Int32Array | null };
   readonly shardOf: (slot: Slot) => Shard | undefined;
   /** The owner of a shard, if its process is the one that the topology names. */
   readonly ownerOf: (id: ShardId) => Member | undefined;
@@ -176,9 +178,9 @@ export type TopologyIndex = {
   readonly member: (pod: string) => Member | undefined;
 };
 
-export const indexTopology = (topology: Topology): TopologyIndex => {
-  // Many topologies are heard of, and few are asked where a slot is.
-  let shardOfSlot: Int32Array | null = null;
+/** `before`: the one that this topology takes the place of. */
+export const indexTopology = (topology: Topology, before?: TopologyIndex): TopologyIndex => {
+  const table = before !== undefined && isSameMap(before.topology, topology) ? before.table : { ids: null };
   const members = new Map(topology.members.map((member) => [member.pod, member]));
   const readers = topology.shards.map((): Member[] => []);
   for (const member of topology.members) {
@@ -189,7 +191,8 @@ export const indexTopology = (topology: Topology): TopologyIndex => {
   }
   return {
     topology,
-    shardOf: (slot) => topology.shards[(shardOfSlot ??= shardOfSlotIn(topology))[slot] ?? -1],
+    table,
+    shardOf: (slot) => topology.shards[(table.ids ??= shardOfSlotIn(topology))[slot] ?? -1],
     ownerOf: (id) => {
       const owner = topology.shards[id]?.owner;
       const member = owner === null || owner === undefined ? undefined : members.get(owner.pod);
@@ -200,11 +203,19 @@ export const indexTopology = (topology: Topology): TopologyIndex => {
   };
 };
 
+const isSameMap = (a: Topology, b: Topology): boolean =>
+  a.shards.length === b.shards.length &&
+  a.shards.every(({ slots }, i) => isSameRanges(slots, b.shards[i]?.slots ?? []));
+
 const shardOfSlotIn = ({ shards }: Topology): Int32Array => {
   const shardOfSlot = new Int32Array(slotCount).fill(-1);
   for (const { id, slots } of shards) for (const [from, to] of slots) shardOfSlot.fill(id, from, to + 1);
   return shardOfSlot;
 };
+
+export const isSameRanges = (a: readonly SlotRange[], b: readonly SlotRange[]): boolean =>
+  a === b ||
+  (a.length === b.length && a.every(([from, to], i) => from === b[i]?.[0] && to === b[i]?.[1]));
 
 /** How many slots the ranges hold. */
 export const countSlots = (ranges: readonly SlotRange[]): number =>

@@ -24,9 +24,22 @@ export const runOperator = async (options: RunOptions, ending: AbortSignal): Pro
   try {
     const { follow } = operator;
     const leadership = await acquireLease({ ...lease, api, pod: self.pod, clock, logger, follow }, ending);
-    await operator.lead(leadership, AbortSignal.any([ending, leadership.lost])).finally(leadership.release);
+    await operator.lead(leadership, either(ending, leadership.lost)).finally(leadership.release);
     if (!ending.aborted) throw new Error("Lost the lease: another operator leads");
   } finally {
     await operator.close();
   }
+};
+
+/** Not `AbortSignal.any`: Node.js keeps its signals, and all that listens to them, for as long as neither is aborted. */
+const either = (a: AbortSignal, b: AbortSignal): AbortSignal => {
+  const first = new AbortController();
+  for (const signal of [a, b]) {
+    const abort = (): void => {
+      first.abort(signal.reason);
+    };
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+  }
+  return first.signal;
 };

@@ -8,8 +8,9 @@ import type { Held } from "./held.ts";
 import type { LogEvents } from "./log/log.ts";
 import { follow as followSettings } from "./memory.ts";
 import { createPromises, type PromiseOptions, type Promises } from "./promise.ts";
+import type { Holding } from "./holding.ts";
 import { createReader } from "./reader.ts";
-import { slotsNow } from "./moves/slots.ts";
+import { isSameServed, servedNow, slotsServed, type Served } from "./moves/slots.ts";
 import {
   connect,
   dropCopy,
@@ -21,7 +22,7 @@ import {
   type RoleOptions,
   type Waiter,
 } from "./role.ts";
-import { frozenSlot, type Refusal, type Standing } from "./route.ts";
+import type { Refusal, Standing } from "./route.ts";
 import {
   acknowledge,
   ageMs,
@@ -90,7 +91,11 @@ export type RolesOptions = Omit<ServingOptions, "promises"> & {
   readonly containerBytes: number | null;
 };
 
-type State = Omit<Serving, "options"> & { readonly options: RolesOptions & ServingOptions };
+type State = Omit<Serving, "options"> & {
+  readonly options: RolesOptions & ServingOptions;
+  /** What the slots of what is held were made from. */
+  served: { readonly by: Holding; readonly what: Served } | null;
+};
 
 const tickEveryMs = 20;
 
@@ -177,6 +182,7 @@ const createState = (given: RolesOptions): State => {
   });
   const state: State = {
     ...{ options, roleOptions, role: { kind: "nothing" }, index: null, slots: new Uint8Array(slotCount) },
+    served: null,
     ...{ shelf, isFull: false, isStopped: false, isFlushDue: false, undurable: createUndurable() },
     ...{ nothing: null, activated: new Map(), duty: { kind: "nothing", shard: null }, marks: 0 },
   };
@@ -222,8 +228,13 @@ const followMap = (state: State, { topology }: TopologyIndex): void => {
       release: () => undefined,
     });
   holding.wantedMap = wanted;
-  holding.slots = slotsNow(topology, holding.shard, role.kind === "owner" ? role.writer.epoch : null);
-  if (isFrozen) holding.slots = holding.slots.map((own) => (own === 0 ? 0 : frozenSlot));
+  const served = servedNow(topology, holding.shard, role.kind === "owner" ? role.writer.epoch : null);
+  const now = isFrozen ? { ...served, frozen: served.slots } : served;
+  // Most changes of a topology are about something else.
+  if (state.served?.by !== holding || !isSameServed(state.served.what, now)) {
+    state.served = { by: holding, what: now };
+    holding.slots = slotsServed(now);
+  }
   state.slots = holding.slots;
 };
 

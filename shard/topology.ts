@@ -39,7 +39,7 @@ export const createTopologyKeeper = ({
     if (order < 0)
       logger.warn({ term: topology.term, revision: topology.revision }, "older topology: not taken");
     if (order <= 0) return;
-    current = indexTopology(topology);
+    current = indexTopology(topology, current);
     changed(before, current);
   };
 

@@ -10,14 +10,15 @@ export const slotSizesOf = (role: Role, index: TopologyIndex | undefined): SlotS
   const { holding } = role.held;
   const { shard, store, slots } = holding;
   if (!hasMap(holding)) return null;
-  const sizes: number[] = [];
-  for (let i = 0; i < slotCount; i++) if (slots[i] !== 0) sizes.push(store.slotBytes(slot(i)));
-  const bytes = new DataView(new ArrayBuffer(sizes.length * 4));
-  sizes.forEach((size, i) => {
-    bytes.setFloat32(i * 4, size, true);
-  });
+  const bytes = new DataView(new ArrayBuffer(slotCount * 4));
+  let end = 0;
+  for (let i = 0; i < slotCount; i++) {
+    if (slots[i] === 0) continue;
+    bytes.setFloat32(end, store.slotBytes(slot(i)), true);
+    end += 4;
+  }
   return {
     ...{ kind: "slotSizes", shard, epoch: role.writer.epoch, mapVersion: index.topology.mapVersion },
-    sizes: new Uint8Array(bytes.buffer),
+    sizes: new Uint8Array(bytes.buffer, 0, end),
   };
 };

@@ -1,18 +1,29 @@
 import { slot, type Epoch, type ShardId } from "../../core/ids.ts";
-import type { Move, SlotRange, Topology } from "../../core/topology.ts";
+import { isSameRanges, type Move, type SlotRange, type Topology } from "../../core/topology.ts";
 import { frozenSlot, slotSetOf, type SlotSet } from "../route.ts";
 import type { Store } from "../store/store.ts";
 
 /** Which slots a shard serves, and which moves it takes part in, as a topology says. */
 
+/** What a shard serves, and of that what is frozen. */
+export type Served = { readonly slots: readonly SlotRange[]; readonly frozen: readonly SlotRange[] };
+
 /** The shard's slots; of its owner in `epoch`, null for who only follows, those frozen that are about to leave it. */
-export const slotsNow = (topology: Topology, shard: ShardId, epoch: Epoch | null): SlotSet => {
-  const slots = slotSetOf(topology.shards[shard]?.slots ?? []);
-  if (epoch === null) return slots;
-  for (const move of leaving(topology, shard, epoch))
-    if (move.stage === "freezing")
-      for (const [from, to] of move.slots)
-        for (let i: number = from; i <= to; i++) if (slots[i] === 1) slots[i] = frozenSlot;
+export const servedNow = (topology: Topology, shard: ShardId, epoch: Epoch | null): Served => {
+  const moves = epoch === null ? [] : leaving(topology, shard, epoch);
+  return {
+    slots: topology.shards[shard]?.slots ?? [],
+    frozen: moves.flatMap(({ stage, slots }) => (stage === "freezing" ? slots : [])),
+  };
+};
+
+export const isSameServed = (a: Served, b: Served): boolean =>
+  isSameRanges(a.slots, b.slots) && isSameRanges(a.frozen, b.frozen);
+
+export const slotsServed = ({ slots: own, frozen }: Served): SlotSet => {
+  const slots = slotSetOf(own);
+  for (const [from, to] of frozen)
+    for (let i: number = from; i <= to; i++) if (slots[i] === 1) slots[i] = frozenSlot;
   return slots;
 };
 

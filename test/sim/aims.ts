@@ -8,12 +8,13 @@ type Durable = {
   readonly leaseSeconds?: number;
   readonly minInSync?: number;
   readonly acks?: "inSync" | "owner";
+  readonly fsync?: "always" | "everysec";
 };
 
 /** Shards, one where nothing else is said, whose every acknowledged write is on two volumes. */
 export const inSyncCluster = (
   readers: number,
-  { writers = 1, leaseSeconds = 1, minInSync = 1, acks = "inSync" }: Durable = {},
+  { writers = 1, leaseSeconds = 1, minInSync = 1, acks = "inSync", fsync = "always" }: Durable = {},
 ): ShardCluster => {
   const { spec, ...rest } = clusterOf(writers, readers);
   return {
@@ -21,7 +22,7 @@ export const inSyncCluster = (
     spec: {
       ...spec,
       storage: { ephemeral: false, size: "1Gi", storageClassName: "", whenDeleted: "Retain" },
-      durability: { fsync: "always", acks, minInSync },
+      durability: { fsync, acks, minInSync },
       failover: { ...spec.failover, leaseSeconds },
     },
   };
@@ -57,6 +58,15 @@ const aims: Readonly<Record<string, (seed: number) => Partial<Scenario>>> = {
     ...story([fault("readersAway", 100, 4_000)], { minInSync: 1 }),
     refusesWritesMs: [1_600, 4_000] as const,
   }),
+  deafReaders: () => loss("deafReaders", 1_500),
+  unrecordedShrink: () => loss("unrecordedShrink", 3_000),
+  slowReaders: () => loss("slowReaders", 4_500),
+  ownersInTurn: () => loss("ownersInTurn", 2_500, { readers: 2 }),
+  slowHeir: () => loss("slowHeir", 4_500, { readers: 2 }),
+  sameEpoch: () => loss("sameEpoch", 2_000, { fsync: "everysec" }),
+  laggardAlone: () => loss("laggardAlone", 4_000, { readers: 2 }),
+  formerOwnerAsks: () => ({ ...loss("formerOwnerAsks", 5_000, { readers: 2 }), watches: true }),
+  laggingReaders: () => loss("laggingReaders", 1_200, { readers: 2, acks: "owner" }),
 };
 
 export const aimNames: readonly string[] = Object.keys(aims);
@@ -74,6 +84,16 @@ const story = (
     chaosMs: 5_000,
   },
   ...{ watches: true, faults },
+});
+
+/** All that time, and then everything is mended. */
+const loss = (
+  kind: FaultKind,
+  forMs: number,
+  how: { readonly readers?: number } & Durable = {},
+): Partial<Scenario> => ({
+  ...story([fault(kind, 50, forMs)], how),
+  ...{ thinkMs: 15, chaosMs: forMs, watches: false },
 });
 
 export const aimed = (aim: string, seed: number): Scenario => {

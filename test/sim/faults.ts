@@ -1,5 +1,6 @@
 import type { ShardCluster } from "../../operator/shardCluster.ts";
 import { anyPair, cutBetween, cutIsland, cutPairs, namesOf, type Carried } from "./cuts.ts";
+import { tellLoss, type LossKind } from "./losses.ts";
 import { tellStory, type StoryKind } from "./stories.ts";
 import { apiName } from "./world/api.ts";
 import { ownershipOf } from "./world/ownership.ts";
@@ -9,6 +10,7 @@ import {
   endOperator,
   endPod,
   goOn,
+  losePower,
   newVolume,
   pause,
   remakePod,
@@ -55,7 +57,7 @@ const weighted = [
   ["scaleUp", 0],
   ["scaleDown", 0],
 ] as const;
-export type FaultKind = (typeof weighted)[number][0] | StoryKind;
+export type FaultKind = (typeof weighted)[number][0] | StoryKind | LossKind;
 
 /** What may happen to any cluster, without its data being lost; the more often in the list, the more often it does. */
 export const anyFault: readonly FaultKind[] = weighted.flatMap(([kind, weight]) =>
@@ -260,6 +262,16 @@ const carryOut = (world: World, { kind, forMs }: Fault, random: Seeded): Carried
     case "deafHeirs":
     case "readersAway":
       return owner === null ? null : tellStory(world, kind, { owner, random });
+    case "deafReaders":
+    case "unrecordedShrink":
+    case "slowReaders":
+    case "ownersInTurn":
+    case "slowHeir":
+    case "sameEpoch":
+    case "laggardAlone":
+    case "formerOwnerAsks":
+    case "laggingReaders":
+      return owner === null ? null : tellLoss(world, kind, { owner, random });
     case "cutOperatorFromApi":
       return operator === null
         ? null
@@ -313,12 +325,6 @@ const kill = (
       startLater(world, pod, 1);
     },
   };
-};
-
-const losePower = (pod: SimPod, random: Seeded): void => {
-  const { capacity } = pod.volume.disk;
-  pod.volume = { disk: pod.volume.disk.afterPowerLoss(random.below), slowMs: 0, failsSync: false };
-  pod.volume.disk.capacity = capacity;
 };
 
 const stop = (world: World, process: Process | undefined): Carried | null => {

@@ -21,9 +21,11 @@ const one = (
 
 export const mutants: readonly Mutant[] = [
   one("acknowledges-before-in-sync", "1: acknowledged means durable where the mode says", {
+    aim: "deafReaders",
+    runs: 40,
     file: "shard/tenure.ts",
-    from: `(settings().acks === "inSync" ? safeOf(state) : held.log.durable())`,
-    to: `held.log.durable()`,
+    from: `(settings().acks === "inSync" ? safeOf(state) : durableOf(options))`,
+    to: `durableOf(options)`,
   }),
   one("fewer-than-min-in-sync", "1: minInSync is a minimum", {
     aim: "short",
@@ -70,6 +72,8 @@ export const mutants: readonly Mutant[] = [
     to: `members.get(pod) ?? Infinity`,
   }),
   one("shrinks-before-recorded", "4: to shrink, first the record", {
+    aim: "unrecordedShrink",
+    runs: 40,
     file: "shard/inSync.ts",
     from: `for (const [pod] of leaving) members.set(pod, { leftOutAt: inSync.seq });`,
     to: `for (const [pod] of leaving) members.delete(pod);`,
@@ -78,7 +82,8 @@ export const mutants: readonly Mutant[] = [
     file: "shard/inSync.ts",
     from: `  acked >= begins &&\n`,
     to: ``,
-    runs: 2_000,
+    aim: "slowHeir",
+    runs: 40,
   }),
   {
     ...{ name: "obeys-a-lower-epoch", rule: "8: a lower epoch is refused", runs: 1_000 },
@@ -101,6 +106,8 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   one("owner-does-not-step-down", "8: an owner that sees a higher epoch steps down", {
+    aim: "islandForGood",
+    runs: 40,
     file: "shard/roles.ts",
     from: `floorOf(named).epoch > role.writer.epoch) return false;`,
     to: `named.id < 0) return false;`,
@@ -119,11 +126,15 @@ export const mutants: readonly Mutant[] = [
     to: `Math.max(grantedUntilMs.get(shard) ?? 0, startedMs)`,
   }),
   one("restart-in-the-same-epoch", "11: each start of an owner's process needs a new epoch", {
+    aim: "sameEpoch",
+    runs: 40,
     file: "shard/duty.ts",
     from: `a.pod === b.pod && a.incarnation === b.incarnation;`,
     to: `a.pod === b.pod;`,
   }),
   one("rejoins-by-version-alone", "12: rejoin by the history of epochs", {
+    aim: "island",
+    runs: 40,
     file: "shard/replication/history.ts",
     from: `  if (start === undefined) return false;\n`,
     to: `  if (start === undefined || end >= place.version) return place.version <= end;\n`,
@@ -148,6 +159,8 @@ export const mutants: readonly Mutant[] = [
     to: `asked.epoch === -1 && needsOwner(request)`,
   }),
   one("session-reads-anywhere", "15: session reads at or beyond the client's place", {
+    aim: "laggingReaders",
+    runs: 40,
     file: "shard/reads.ts",
     from: `if (!isAfter(level, reader.holding)) return`,
     to: `if (level.version >= 0) return`,
@@ -155,8 +168,9 @@ export const mutants: readonly Mutant[] = [
   {
     ...{
       name: "records-before-the-owner-counts",
+      aim: "slowReaders",
       rule: "4: S(API) is part of S(owner), when it grows",
-      runs: 400,
+      runs: 40,
     },
     patches: [
       {
@@ -172,6 +186,8 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   one("keeps-the-set-over-a-new-epoch", "5: a new epoch starts with nobody in sync", {
+    aim: "ownersInTurn",
+    runs: 40,
     file: "operator/plan/ownerPlan.ts",
     from: `...{ inSync: [], syncSeq: 0, phase: { kind: "stable" } },`,
     to: `...{ inSync: shard.inSync.filter((pod) => pod !== owner.pod), syncSeq: 0, phase: { kind: "stable" } },`,
@@ -202,11 +218,27 @@ export const mutants: readonly Mutant[] = [
     to: `) return null;`,
     runs: 2_000,
   }),
-  one("grants-to-whoever-says-so", "7: granted for owner, epoch and phase as read", {
-    file: "operator/info/grants.ts",
-    from: `if (shard?.epoch !== serving.epoch || shard.phase.kind === "fencing") return null;`,
-    to: `if (shard === undefined) return null;`,
-  }),
+  {
+    ...{ name: "grants-to-whoever-says-so", aim: "formerOwnerAsks", runs: 40 },
+    rule: "7: granted for owner, epoch and phase as read",
+    patches: [
+      {
+        file: "operator/info/grants.ts",
+        from: `if (shard?.epoch !== serving.epoch || shard.phase.kind === "fencing") return null;`,
+        to: `if (shard === undefined) return null;`,
+      },
+      {
+        file: "operator/info/grants.ts",
+        from: `if (shard.owner?.pod !== pod || shard.owner.incarnation !== incarnation) return null;`,
+        to: `if (pod + incarnation === "") return null;`,
+      },
+      {
+        file: "operator/info/grants.ts",
+        from: `shard: shard.id, epoch: shard.epoch });`,
+        to: `shard: shard.id, epoch: serving.epoch });`,
+      },
+    ],
+  },
   one("promotes-without-waiting", "10c: an owner's lease is waited for", {
     aim: "longLease",
     runs: 40,
@@ -215,6 +247,8 @@ export const mutants: readonly Mutant[] = [
     to: `const leftMs = 0 * leaseLeftMs(shard, promotion, promised);`,
   }),
   one("promotes-whoever-holds-something", "10d: only members of S are promoted", {
+    aim: "laggardAlone",
+    runs: 40,
     file: "operator/plan/ownerPlan.ts",
     from: `  inSync.flatMap((pod) => (pod === owner?.pod ? [] : (sessions.get(pod) ?? [])));`,
     to: `  [...sessions.values()].filter(({ pod, report }) => inSync.length > 0 && pod !== owner?.pod && report.promised !== null);`,

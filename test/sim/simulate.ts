@@ -159,7 +159,7 @@ const untilHolds = (world: World, ms: number, holds: () => boolean): boolean => 
   const endMs = timeline.nowMs() + ms;
   while (timeline.nowMs() < endMs) {
     if (holds()) return true;
-    timeline.run(Math.min(endMs, timeline.nowMs() + 50), () => false);
+    timeline.run(Math.min(endMs, timeline.nowMs() + 20), () => false);
   }
   return holds();
 };
@@ -262,17 +262,21 @@ const strayIn = (world: World): string | null => {
 /** A scenario of its own for each seed. */
 export const scenarioOf = (seed: number, only: Partial<Scenario> = {}): Scenario => {
   const random = seeded(seed).fork("scenario");
-  const writers = random.pick([1, 1, 2]);
-  const readers = random.pick([0, 1, 2, 2, 3]) * writers;
-  // Most are short: what goes wrong goes wrong in the first second or two, and a run costs what it lasts.
-  const chaosMs = random.chance(0.1) ? random.between(1_500, 4_500) : random.between(400, 1_300);
+  const writers = random.pick([1, 1, 1, 1, 2]);
+  const readers = random.pick([0, 1, 1, 1, 2, 2, 3]) * writers;
+  // Most are short: what goes wrong goes wrong in the first second, and a run costs what it lasts.
+  const isLong = random.chance(0.04);
+  const chaosMs = isLong ? random.between(1_500, 4_500) : random.between(150, 350);
   const cluster = only.cluster ?? clusterFor(random, writers, readers);
   return {
     ...{ seed, cluster, operators: random.pick([1, 1, 2]), clients: random.pick([2, 3]) },
-    ...{ thinkMs: random.pick([30, 60, 150]), chaosMs },
+    ...{ thinkMs: random.pick([15, 30, 60]), chaosMs },
     faults: withWipe(
-      planFaults(random, { count: 1 + random.below(5), fromMs: 50, toMs: chaosMs * 0.8, kinds: anyFault }),
-      { cluster, random },
+      planFaults(random, {
+        count: 1 + random.below(isLong ? 5 : 2),
+        ...{ fromMs: 20, toMs: chaosMs * 0.8, kinds: anyFault },
+      }),
+      { cluster, random, toMs: chaosMs },
     ),
     ...only,
   };
@@ -281,13 +285,13 @@ export const scenarioOf = (seed: number, only: Partial<Scenario> = {}): Scenario
 /** One volume may be lost where every acknowledged write is on two; not two of them. */
 const withWipe = (
   faults: readonly Fault[],
-  { cluster, random }: { readonly cluster: ShardCluster; readonly random: Seeded },
+  { cluster, random, toMs }: { readonly cluster: ShardCluster; readonly random: Seeded; readonly toMs: number },
 ): readonly Fault[] => {
   const { acks, minInSync } = cluster.spec.durability;
   if (acks !== "inSync" || minInSync === 0 || !random.chance(0.3)) return faults;
   // Readers that go take their volumes along.
   const others = faults.filter(({ kind }) => kind !== "scaleReaders");
-  return [...others, { kind: "wipe", atMs: random.between(50, 1_500), forMs: random.between(50, 2_000) }];
+  return [...others, { kind: "wipe", atMs: random.between(20, toMs), forMs: random.between(50, 2_000) }];
 };
 
 const clusterFor = (random: Seeded, writers: number, readers: number): ShardCluster => {

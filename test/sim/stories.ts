@@ -1,14 +1,6 @@
 import { cutBetween, cutIsland, cutPairs, namesOf, type Carried } from "./cuts.ts";
-import type { Seeded } from "./world/seeded.ts";
-import {
-  endOperator,
-  endPod,
-  remakePod,
-  restartOperator,
-  startLater,
-  type SimPod,
-  type World,
-} from "./world/world.ts";
+import { apart, awayApi, backApi, both, inSteps, readersOf, restartReaders, type Around } from "./storySteps.ts";
+import { endOperator, remakePod, restartOperator, type World } from "./world/world.ts";
 
 /**
  * What goes wrong in several steps, each at its time, as chance hardly ever has it: each is about one rule of docs/ownership.md,
@@ -25,8 +17,6 @@ export type StoryKind =
   | "handoverIsland"
   | "deafHeirs"
   | "readersAway";
-
-type Around = { readonly owner: SimPod; readonly random: Seeded };
 
 export const tellStory = (world: World, kind: StoryKind, around: Around): Carried | null => {
   const { owner, random } = around;
@@ -134,72 +124,6 @@ const forgottenGrants = (world: World, { owner }: Around): Carried | null => {
       },
     ],
   ]);
-};
-
-/** Nobody of the one group hears of any of the other. */
-const apart = (world: World, some: readonly string[], others: readonly string[]): Carried | null =>
-  cutPairs(
-    world,
-    some.flatMap((name) => cutBetween(name, others)),
-  );
-
-type Step = readonly [afterMs: number, carryOut: () => Carried | null];
-
-/** Each at its time after the first; what is not over then is taken back together. */
-const inSteps = (world: World, what: string, steps: readonly Step[]): Carried => {
-  const carried: Carried[] = [];
-  let isOver = false;
-  for (const [afterMs, carryOut] of steps) {
-    const step = (): void => {
-      if (isOver) return;
-      const done = carryOut();
-      if (done === null) return;
-      world.trace("fault", `${what}: ${done.what}`);
-      carried.push(done);
-    };
-    if (afterMs === 0) step();
-    else world.timeline.at(world.timeline.nowMs() + afterMs, null, step);
-  }
-  return {
-    what,
-    mend: () => {
-      isOver = true;
-      for (const { mend } of carried) mend();
-    },
-  };
-};
-
-const both = (a: Carried | null, b: Carried | null): Carried => ({
-  what: [a?.what, b?.what].filter((what) => what !== undefined).join(" "),
-  mend: () => {
-    a?.mend();
-    b?.mend();
-  },
-});
-
-const awayApi = (world: World): Carried => {
-  world.api.isAway = true;
-  return { what: "no API", mend: () => void backApi(world) };
-};
-
-const backApi = (world: World): null => {
-  world.api.isAway = false;
-  world.api.slowMs = 0;
-  return null;
-};
-
-const readerPods = (world: World): readonly SimPod[] =>
-  [...world.pods.values()].filter(({ home, running }) => home === "reader" && running !== null);
-const readersOf = (world: World): readonly string[] => readerPods(world).map(({ name }) => name);
-
-const restartReaders = (world: World, ms: number): Carried => {
-  const pods = readerPods(world);
-  for (const pod of pods) {
-    endPod(world, pod, { isHeard: true });
-    startLater(world, pod, ms);
-  }
-  world.changed();
-  return { what: pods.map(({ name }) => name).join(" "), mend: () => undefined };
 };
 
 const leaderOf = (world: World): string | null => {

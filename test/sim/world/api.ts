@@ -62,7 +62,8 @@ export const createSimApi = ({
     if (!isPost && expected !== before?.metadata["resourceVersion"])
       throw new ApiError(409, `${key} was changed: ${String(expected)}`);
     const { uid = `uid-${key}` } = before?.metadata ?? {};
-    const stored = { ...object, metadata: { ...object.metadata, uid, resourceVersion: String(++version) } };
+    const metadata = { ...object.metadata, uid, resourceVersion: String(++version) };
+    const stored = frozen({ ...object, metadata });
     if (api.seesWrite?.({ path: key, by, before, after: stored }) === false)
       throw new ApiError(0, `Cannot ${method} ${path}: the connection was reset`);
     objects.set(key, stored);
@@ -98,7 +99,7 @@ export const createSimApi = ({
         }
         let answer: () => void;
         try {
-          const value = copyOf(carryOut(sent, process.name));
+          const value = carryOut(sent, process.name);
           answer = () => {
             resolve(value);
           };
@@ -128,6 +129,15 @@ export const createSimApi = ({
     objects,
   };
   return api;
+};
+
+/** All who ask are given the same. */
+const frozen = <T>(value: T): T => {
+  if (typeof value === "object" && value !== null) {
+    for (const part of Object.values(value)) frozen(part);
+    Object.freeze(value);
+  }
+  return value;
 };
 
 const copyOf = (value: unknown): unknown =>

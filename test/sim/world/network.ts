@@ -171,7 +171,7 @@ export const createSimNetwork = (options: SimNetworkOptions): SimNetwork => {
     const send = (frame: Uint8Array): void => {
       if (end.state !== "open" || !end.process.isAlive) return;
       // The sender may use its memory again. Not `slice`: a Buffer's shares its memory.
-      const sent = new Uint8Array(frame);
+      const sent = Buffer.from(frame);
       network.seesFrame?.(sent, end.way.from, end.way.to);
       put(end.way, sent.length, () => {
         const { peer } = end;

@@ -191,6 +191,13 @@ export const newVolume = (): Volume => {
   return { disk, slowMs: 0, failsSync: false };
 };
 
+/** What was not synced is gone; the process has to be ended as well. */
+export const losePower = (pod: SimPod, random: Seeded): void => {
+  const { capacity } = pod.volume.disk;
+  pod.volume = { disk: pod.volume.disk.afterPowerLoss(random.below), slowMs: 0, failsSync: false };
+  pod.volume.disk.capacity = capacity;
+};
+
 const addPod = (world: World, name: string, home: "writer" | "reader"): void => {
   const uid = `uid-${name}-${world.timeline.events()}`;
   const pod: SimPod = {
@@ -198,7 +205,7 @@ const addPod = (world: World, name: string, home: "writer" | "reader"): void => 
     ...{ deleting: false, unsaidMs: null, isOutdated: false },
   };
   world.pods.set(name, pod);
-  startLater(world, pod, world.random.between(5, 200));
+  startLater(world, pod, world.random.between(5, 60));
 };
 
 /** What a deleted pod had goes as well: its volume is wiped. */
