@@ -40,6 +40,8 @@ export type DialOptions = {
   readonly timeoutMs?: number;
   /** Of one frame that comes; a control message by default. */
   readonly frameBytesMax?: number;
+  /** A peer that answers none of two probes in a row is cut. Milliseconds; 3,000 by default. */
+  readonly probeEveryMs?: number;
 };
 
 /** The peer refused the hello; `leader` names where to go instead, if it is known. */
@@ -94,7 +96,7 @@ export const dial = async (options: DialOptions): Promise<Connection> => {
     });
     signal.addEventListener("abort", abort, { once: true });
 
-    const cancelProbes = probe(socket, clock, line);
+    const cancelProbes = probe(socket, options, line);
     const greet = greeter(options, socket, (welcome) => {
       wrapped.use(options.opened(wrapped.connection, welcome));
       settle();
@@ -143,7 +145,7 @@ const lineOf = (socket: WebSocket): Line => {
   };
 };
 
-const probeEveryMs = 3_000;
+const usualProbeEveryMs = 3_000;
 const silentProbesMax = 2;
 /** While much waits to be sent the answer to a probe waits behind it: a largest frame at 10 Mbit/s takes a minute. */
 const busyProbesMax = 20;
@@ -152,7 +154,11 @@ const busyProbesMax = 20;
  * Cuts the connection to a peer that is gone without a word (its machine lost power, its network was cut): a socket
  * that only listens would not notice for a quarter of an hour. Two probes in a row, since the first may be our own stall.
  */
-const probe = (socket: WebSocket, clock: Clock, { received, cut }: Line): Cancel => {
+const probe = (
+  socket: WebSocket,
+  { clock, probeEveryMs = usualProbeEveryMs }: DialOptions,
+  { received, cut }: Line,
+): Cancel => {
   let silent = 0;
   const heard = (): void => {
     silent = 0;

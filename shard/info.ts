@@ -46,7 +46,9 @@ export type InfoOptions = {
 
 const reportEveryMs = 200;
 const sizesEveryMs = 2_000;
-const backoff = { firstMs: 100, maxMs: 2_000 };
+const backoff = { firstMs: 100, maxMs: 1_000 };
+/** An info whose node is gone is left soon: there may be another one, and writes may wait for it. */
+const [probeEveryMs, dialMsMax] = [1_000, 2_000];
 /** Reports are some hundred bytes: an info that has not taken this many is gone, whatever the socket says. */
 const unsentBytesMax = 64 * 1024;
 
@@ -102,6 +104,7 @@ export const startInfoSession = (options: InfoOptions): InfoSession => {
   const done = stayConnected({
     ...{ urls: () => urls, cluster: clusterId, role: register.home, self, to: "", token },
     ...{ network, clock, logger, signal: ended.signal, backoff, random, opened, failed },
+    ...{ probeEveryMs, timeoutMs: dialMsMax },
   });
 
   return {

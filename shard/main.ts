@@ -6,9 +6,11 @@ import { systemNetwork } from "../net/network.ts";
 import { readConfig } from "./config.ts";
 import { systemDisk } from "./log/disk.ts";
 import { startShard } from "./run.ts";
+import { expectDetached } from "./store/collect.ts";
 
 /** The shard program: `EDIS_…` in the environment (config.ts), logs to standard error, ends cleanly at SIGTERM. */
 const main = async (): Promise<void> => {
+  expectDetached();
   const config = readConfig(process.env);
   const incarnation = randomBytes(8).toString("hex");
   const logger = createLogger(config.logLevel, { pod: config.pod, incarnation });

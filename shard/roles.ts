@@ -300,8 +300,8 @@ const own = (state: State, { id: shard, epoch }: Shard): void => {
 };
 
 /**
- * The epoch begins here. The promise to obey nobody below it is on its way to the volume: requests are carried out meanwhile, and
- * nothing of the epoch counts as durable before it is there, so that none is answered.
+ * The epoch begins here. The promise to obey nobody below it may be on its way to the volume still: the epoch's first record, which is
+ * in the log before anything of it is answered, says the same to the next process.
  */
 const begin = (state: State, held: Held, epoch: Epoch): void => {
   const { options, isFull, activated } = state;
@@ -320,7 +320,6 @@ const begin = (state: State, held: Held, epoch: Epoch): void => {
   const writer: Writer<Waiter> = activate(holding, epoch, { journal, isFull, usage, gate });
   const tenure: Tenure = createTenure({
     ...{ clock: options.clock, held, epoch, begins: holding.version },
-    isKept: () => options.promises.kept(shard) >= epoch,
     settings: () => settingsOf(state),
     nextMark: () => ++state.marks,
     followers: publisher.followers,

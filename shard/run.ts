@@ -193,8 +193,14 @@ const openAll = async (config: Config, rim: Rim, parts: Parts): Promise<Open> =>
 
 const keepFound = async (volume: Volume, roles: Roles): Promise<void> => {
   const found = await volume.found();
-  roles.restore(await volume.promised());
-  if (found !== null) roles.keep(await volume.open(found));
+  const promised = await volume.promised();
+  roles.restore(promised);
+  if (found === null) return;
+  const held = await volume.open(found);
+  // Who was about to promise an epoch that is in the log has promised it.
+  const { shard, epoch } = held.holding;
+  if (promised.every((one) => one.shard !== shard || one.epoch < epoch)) roles.restore([{ shard, epoch }]);
+  roles.keep(held);
 };
 
 /** Records go to whoever copies slots, too. */

@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import { version, type Epoch, type Version } from "../core/ids.ts";
+import type { Epoch, Version } from "../core/ids.ts";
 import type { Settings } from "../core/settings.ts";
 import type { PodRef, Shard, TopologyIndex } from "../core/topology.ts";
 import type { Held } from "./held.ts";
@@ -54,8 +54,6 @@ export type TenureOptions = {
   readonly epoch: Epoch;
   /** The epoch's first record. */
   readonly begins: Version;
-  /** The promise to obey nobody below this epoch survives. Until then nothing of the epoch counts as durable. */
-  readonly isKept: () => boolean;
   readonly settings: () => Settings;
   /** Counts the marks of the process. */
   readonly nextMark: () => number;
@@ -124,7 +122,7 @@ export const createTenure = (options: TenureOptions): Tenure => {
     look: () => {
       look(state);
     },
-    acknowledged: () => (settings().acks === "inSync" ? safeOf(state) : durableOf(options)),
+    acknowledged: () => (settings().acks === "inSync" ? safeOf(state) : options.held.log.durable()),
     safe: () => safeOf(state),
     isShort: () => isShort(state),
     shortMs: () => (state.shortSinceMs === null ? 0 : clock.nowMs() - state.shortSinceMs),
@@ -157,14 +155,8 @@ const isShort = ({ options, inSync }: State): boolean => {
   return acks === "inSync" && inSync.members.size < minInSync;
 };
 
-/** What survives here. */
-const durableOf = ({ held, begins, isKept }: TenureOptions): Version => {
-  const durable = held.log.durable();
-  return isKept() || durable < begins ? durable : version(begins - 1);
-};
-
 const safeOf = ({ options, inSync, followers }: State): Version => {
-  const own = durableOf(options);
+  const own = options.held.log.durable();
   const least = heldByAll(inSync, followers);
   return least === null || own < least ? own : least;
 };
@@ -224,7 +216,7 @@ const freeze = (state: State, { phase }: Shard): void => {
 const frozenAt = (state: State): Version | null => {
   const { freeze, options, followers } = state;
   const { version: newest } = options.held.holding;
-  if (freeze === null || durableOf(options) < newest) return null;
+  if (freeze === null || options.held.log.durable() < newest) return null;
   const to = followers.get(freeze.to.pod);
   if (to?.incarnation !== freeze.to.incarnation || to.acked < newest) return null;
   const isAnswered = safeOf(state) >= newest;

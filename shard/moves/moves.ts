@@ -52,6 +52,7 @@ type State = {
   map: MapVersion | null;
   /** There may be keys of slots that are not the shard's. */
   areStrays: boolean;
+  ownsSinceMs: number;
   /** They are being deleted, step by step. */
   isDropping: boolean;
   /** How often clients had asked by the last step. */
@@ -59,6 +60,8 @@ type State = {
 };
 
 const lookEveryMs = 20;
+/** Who has just become owner has others waiting for him: what is to be deleted can wait. */
+const strayRestMs = 500;
 
 export const createMoves = (options: MovesOptions): Moves => {
   const { counters, topology } = options;
@@ -72,11 +75,12 @@ export const createMoves = (options: MovesOptions): Moves => {
   });
   const state: State = {
     ...{ options, source, owned: null, targets: [], map: null, areStrays: false, isDropping: false },
-    asked: 0,
+    ...{ asked: 0, ownsSinceMs: -Infinity },
   };
   const ticker = createTicker(options.clock, lookEveryMs, () => {
     for (const target of state.targets) target.tick();
-    if (state.areStrays && !state.isDropping) dropStrays(state);
+    const mayDrop = options.clock.nowMs() - state.ownsSinceMs >= strayRestMs;
+    if (state.areStrays && !state.isDropping && mayDrop) dropStrays(state);
     return state.areStrays || state.targets.length > 0;
   });
   return {
@@ -113,6 +117,7 @@ const follow = (state: State): void => {
   const owned = ownedBy(options.roles.role());
   const isSame = owned?.held === state.owned?.held && owned?.epoch === state.owned?.epoch;
   state.owned = owned;
+  if (!isSame) state.ownsSinceMs = options.clock.nowMs();
   const shard = owned?.held.holding.shard ?? shardId(0);
   const moves = owned === null || index === undefined ? [] : leaving(index.topology, shard, owned.epoch);
   source.follow(owned, moves);

@@ -8,3 +8,12 @@ export const askToCollect = (): void => {
 };
 
 const pressureBytes = 65 * 1024 * 1024;
+
+/**
+ * To be called before anything is compiled. As long as no buffer was ever detached V8 compiles accesses to typed arrays without a look whether
+ * theirs is; at the first one it throws all of that away, at once: some seconds into its work a shard would run
+ * several times slower for half a second. Memory that is given back is detached (arena.ts), so it happens anyhow.
+ */
+export const expectDetached = (): void => {
+  new ArrayBuffer(1).transfer(0);
+};

@@ -70,6 +70,8 @@ export const startProofCluster = async (
     child.on("exit", () => {
       if (operator === child) operator = null;
     });
+    // What was told to one that had just been killed: the next hears of everything when it starts.
+    child.on("error", () => undefined);
     for (const key of keys) tell(key);
   };
   startOperator();

@@ -26,8 +26,8 @@ export const mutants: readonly Mutant[] = [
     aim: "deafReaders",
     runs: 40,
     file: "shard/tenure.ts",
-    from: `(settings().acks === "inSync" ? safeOf(state) : durableOf(options))`,
-    to: `durableOf(options)`,
+    from: `(settings().acks === "inSync" ? safeOf(state) : options.held.log.durable())`,
+    to: `options.held.log.durable()`,
   }),
   one("fewer-than-min-in-sync", "1: minInSync is a minimum", {
     aim: "short",
