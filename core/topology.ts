@@ -214,8 +214,10 @@ const shardOfSlotIn = ({ shards }: Topology): Int32Array => {
 };
 
 export const isSameRanges = (a: readonly SlotRange[], b: readonly SlotRange[]): boolean =>
-  a === b ||
-  (a.length === b.length && a.every(([from, to], i) => from === b[i]?.[0] && to === b[i]?.[1]));
+  a === b || (a.length === b.length && a.every((range, i) => isSameRange(range, b[i])));
+
+const isSameRange = ([from, to]: SlotRange, other: SlotRange | undefined): boolean =>
+  from === other?.[0] && to === other[1];
 
 /** How many slots the ranges hold. */
 export const countSlots = (ranges: readonly SlotRange[]): number =>

@@ -11,14 +11,7 @@ import {
   type Around,
 } from "./storySteps.ts";
 import { ownershipOf } from "./world/ownership.ts";
-import {
-  endOperator,
-  endPod,
-  losePower,
-  startLater,
-  type SimPod,
-  type World,
-} from "./world/world.ts";
+import { endOperator, endPod, losePower, startLater, type SimPod, type World } from "./world/world.ts";
 
 /**
  * Stories about who is made owner: what was acknowledged is lost where that is somebody who does not hold it, as his being in

@@ -2,11 +2,8 @@ import { fork, type ChildProcess } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { add, isSummary, newSummary, type Summary } from "./summary.ts";
 
-/** Runs of one process before another takes its place, so that what the engine keeps of them does not add up. */
-const runsPerProcessMax = 1_000;
-
-/** A run leaves megabytes behind, and none of them lives: the larger the young generation, the less is copied of what still does. */
-const heapOptions = ["--max-semi-space-size=64", "--min-semi-space-size=32", "--single-threaded-gc"];
+/** Runs of one process before another takes its place. The first of them cost three times as much, until all is compiled. */
+const runsPerProcessMax = 2_500;
 
 export type Many = {
   /** The first one. */
@@ -40,14 +37,13 @@ export const simulateMany = async (many: Many): Promise<Summary> => {
   const heard = (part: Summary): void => {
     add(total, part);
     told?.(part, total);
-    // Others may be at seeds that come first; they are few, as each lane takes the next share.
+    // Others may be at seeds that come first.
     if (stops && total.violations > 0) end();
   };
   const lane = async (): Promise<void> => {
     while (!isOver()) {
       const from = next;
-      const left = seed + runs - from;
-      const count = Math.min(left, runsPerProcessMax, Math.max(20, Math.ceil(left / lanes / 2)));
+      const count = Math.min(seed + runs - from, runsPerProcessMax, Math.ceil(runs / lanes));
       next += count;
       await share([String(from), String(count), String(stops), mutant ?? "", aim], { children, heard });
     }
@@ -61,7 +57,7 @@ type Around = { readonly children: Set<ChildProcess>; readonly heard: (part: Sum
 
 const share = (parameters: readonly string[], { children, heard }: Around): Promise<void> =>
   new Promise((resolve, reject) => {
-    const child = fork(new URL("worker.ts", import.meta.url), parameters, { execArgv: heapOptions });
+    const child = fork(new URL("worker.ts", import.meta.url), parameters);
     children.add(child);
     child.on("message", (message) => {
       if (isSummary(message)) heard(message);

@@ -267,12 +267,12 @@ export const scenarioOf = (seed: number, only: Partial<Scenario> = {}): Scenario
   const writers = random.pick([1, 1, 1, 1, 2]);
   const readers = random.pick([0, 1, 1, 1, 2, 2, 3]) * writers;
   // Most are short: what goes wrong goes wrong in the first second, and a run costs what it lasts.
-  const isLong = random.chance(0.04);
+  const isLong = random.chance(0.03);
   const chaosMs = isLong ? random.between(1_500, 4_500) : random.between(150, 350);
   const cluster = only.cluster ?? clusterFor(random, writers, readers);
   return {
     ...{ seed, cluster, operators: random.pick([1, 1, 2]), clients: random.pick([2, 3]) },
-    ...{ thinkMs: random.pick([15, 30, 60]), chaosMs },
+    ...{ thinkMs: random.pick([30, 30, 60]), chaosMs },
     faults: withWipe(
       planFaults(random, {
         count: 1 + random.below(isLong ? 5 : 2),
@@ -287,7 +287,11 @@ export const scenarioOf = (seed: number, only: Partial<Scenario> = {}): Scenario
 /** One volume may be lost where every acknowledged write is on two; not two of them. */
 const withWipe = (
   faults: readonly Fault[],
-  { cluster, random, toMs }: { readonly cluster: ShardCluster; readonly random: Seeded; readonly toMs: number },
+  {
+    cluster,
+    random,
+    toMs,
+  }: { readonly cluster: ShardCluster; readonly random: Seeded; readonly toMs: number },
 ): readonly Fault[] => {
   const { acks, minInSync } = cluster.spec.durability;
   if (acks !== "inSync" || minInSync === 0 || !random.chance(0.3)) return faults;

@@ -1,5 +1,15 @@
 import { cutBetween, cutIsland, cutPairs, namesOf, type Carried } from "./cuts.ts";
-import { apart, awayApi, backApi, both, inSteps, leaderOf, readersOf, restartReaders, type Around } from "./storySteps.ts";
+import {
+  apart,
+  awayApi,
+  backApi,
+  both,
+  inSteps,
+  leaderOf,
+  readersOf,
+  restartReaders,
+  type Around,
+} from "./storySteps.ts";
 import { endOperator, remakePod, restartOperator, type World } from "./world/world.ts";
 
 /**

@@ -58,8 +58,7 @@ export const createCommandLatency = (): CommandLatency => {
 const histogram = (): RecordableHistogram => createHistogram({ lowest: 1, highest: recordedMax, figures: 2 });
 
 const figuresOf = (family: Family, of: RecordableHistogram | undefined): LatencyFigures => {
-  if (of === undefined)
-    return { family, count: 0, sumMs: 0, p50Ms: 0, p99Ms: 0, p999Ms: 0, maxMs: 0 };
+  if (of === undefined) return { family, count: 0, sumMs: 0, p50Ms: 0, p99Ms: 0, p999Ms: 0, maxMs: 0 };
   const at = (percent: number): number => of.percentile(percent) / 1000;
   return {
     ...{ family, count: of.count, sumMs: (of.mean * of.count) / 1000 },

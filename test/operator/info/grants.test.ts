@@ -18,7 +18,15 @@ const asks = ({ incarnation = "a", at = 3 } = {}): Session => ({
     address: { host: "h", client: 1, replication: 2, http: 3, resp: 4 },
   },
   report: {
-    ...{ pod: owner.pod, incarnation, home: "writer", leaving: false, version: version(1), keys: 0, bytes: 0 },
+    ...{
+      pod: owner.pod,
+      incarnation,
+      home: "writer",
+      leaving: false,
+      version: version(1),
+      keys: 0,
+      bytes: 0,
+    },
     ...{ readers: [], ...reportFields, held: null },
     serving: { ...owningFields, shard: shardId(0), epoch: epoch(at) },
   },
