@@ -51,7 +51,10 @@ export const createFaults = ({ cluster, owners, clock, random, say }: FaultsOpti
     const pods = kind === "owner" ? owning : cluster.pods().filter((pod) => !owning.includes(pod));
     const pod = kind === "operator" || pods.length === 0 ? "" : random.pick(pods);
     const pid = kind === "operator" ? cluster.operatorPid() : cluster.pid(pod);
-    if (pid === null || !signal(pid, isKill ? "SIGKILL" : "SIGSTOP")) return;
+    if (pid === null || !signal(pid, isKill ? "SIGKILL" : "SIGSTOP")) {
+      deck.push(drawn);
+      return;
+    }
     const what = `${kind} ${isKill ? "killed" : "stopped"}`;
     done.set(what, (done.get(what) ?? 0) + 1);
     say(`${what}${pod === "" ? "" : ` (${pod})`}${isKill ? "" : ` for ${ms} ms`}`);
