@@ -2,6 +2,7 @@ import * as v from "valibot";
 import type { Clock } from "../core/clock.ts";
 import { epoch, shardId, shardsMax, type Epoch, type ShardId } from "../core/ids.ts";
 import { branded } from "../core/shape.ts";
+import { isNoSpace } from "./log/disk.ts";
 
 /**
  * Below which epoch this process obeys no owner of a shard. It is kept on the volume before it is said or acted on, so that a
@@ -26,7 +27,7 @@ export type Promised = { readonly shard: ShardId; readonly epoch: Epoch };
 
 export type PromiseOptions = {
   readonly clock: Clock;
-  /** Resolves once it is on the volume, and survives. */
+  /** Resolves once it is on the volume, and survives. Where there is no room for it, it is tried again. */
   readonly write: (promised: readonly Promised[]) => Promise<void>;
   readonly changed: () => void;
   /** The volume cannot be relied on: the process has to end. */
@@ -41,6 +42,8 @@ export const promisedSchema = v.object({
   ),
 });
 
+const roomRetryMs = 200;
+
 export const createPromises = (options: PromiseOptions): Promises => {
   const { clock, write, changed, failed } = options;
   const startedMs = clock.nowMs();
@@ -54,12 +57,20 @@ export const createPromises = (options: PromiseOptions): Promises => {
     if (isWriting) return;
     isWriting = true;
     const next = new Map(wanted);
-    write([...next].map(([shard, epoch]) => ({ shard, epoch }))).then(() => {
-      isWriting = false;
-      kept = next;
-      if ([...wanted].some(([shard, epoch]) => kept.get(shard) !== epoch)) keep();
-      changed();
-    }, failed);
+    write([...next].map(([shard, epoch]) => ({ shard, epoch }))).then(
+      () => {
+        isWriting = false;
+        kept = next;
+        if ([...wanted].some(([shard, epoch]) => kept.get(shard) !== epoch)) keep();
+        changed();
+      },
+      (error: unknown) => {
+        isWriting = false;
+        // Room comes again; a process that ended instead would have none the next time either.
+        if (isNoSpace(error)) clock.after(roomRetryMs, keep);
+        else failed(error);
+      },
+    );
   };
   return {
     restore: (found) => {

@@ -89,10 +89,8 @@ export const createRoom = (options: RoomOptions): Room => {
     wrote: (count) => {
       bytes += count;
       // A look may take long where much is written; what was written since is not there any more, whatever it will say.
-      if (bytes > leftBytes && !isShort) {
-        isShort = true;
-        settle();
-      }
+      isShort ||= bytes > leftBytes;
+      settle();
       if (bytes >= limits.lookEveryBytes * share || clock.nowMs() - lookedAtMs >= lookEveryMs) look();
     },
     look,
@@ -101,16 +99,18 @@ export const createRoom = (options: RoomOptions): Room => {
       settle();
     },
     totalBytes: () => totalBytes,
-    left: async () => {
-      const { free, reserve } = await left(options);
-      return free - reserve;
-    },
+    left: () => aboveReserve(options),
     share: () => share,
     stop: () => {
       isStopped = true;
       cancel();
     },
   };
+};
+
+const aboveReserve = async (options: RoomOptions): Promise<number> => {
+  const { free, reserve } = await left(options);
+  return free - reserve;
 };
 
 const left = async ({ disk, folder, limits }: RoomOptions): Promise<Space & { readonly reserve: number }> => {

@@ -19,6 +19,18 @@ export type FaultsOptions = {
   readonly say: (text: string) => void;
 };
 
+/** As often as they stand here among so many faults: even a short run has each. */
+const kinds = [
+  { kind: "owner", isKill: true },
+  { kind: "owner", isKill: true },
+  { kind: "owner", isKill: false },
+  { kind: "owner", isKill: false },
+  { kind: "reader", isKill: true },
+  { kind: "reader", isKill: false },
+  { kind: "operator", isKill: true },
+  { kind: "operator", isKill: false },
+] as const;
+
 /** Around the lease of two seconds, on both sides. */
 const stopMsLeast = 300;
 const stopMsMore = 5_000;
@@ -27,16 +39,22 @@ const operatorAwayMsMax = 3_000;
 
 export const createFaults = ({ cluster, owners, clock, random, say }: FaultsOptions): Faults => {
   const done = new Map<string, number>();
+  /** What is still to be drawn before all begins anew. */
+  const deck: (typeof kinds)[number][] = [];
   const strike = async (): Promise<void> => {
-    const kind = random.pick(["owner", "owner", "reader", "reader", "operator"]);
-    const isKill = random.below(2) === 0;
+    if (deck.length === 0) deck.push(...kinds);
+    const [drawn = kinds[0]] = deck.splice(random.below(deck.length), 1);
+    const { kind, isKill } = drawn;
     const ms = stopMsLeast + random.below(stopMsMore);
     const awayMs = random.below(operatorAwayMsMax);
     const owning = owners();
     const pods = kind === "owner" ? owning : cluster.pods().filter((pod) => !owning.includes(pod));
     const pod = kind === "operator" || pods.length === 0 ? "" : random.pick(pods);
     const pid = kind === "operator" ? cluster.operatorPid() : cluster.pid(pod);
-    if (pid === null || !signal(pid, isKill ? "SIGKILL" : "SIGSTOP")) return;
+    if (pid === null || !signal(pid, isKill ? "SIGKILL" : "SIGSTOP")) {
+      deck.push(drawn);
+      return;
+    }
     const what = `${kind} ${isKill ? "killed" : "stopped"}`;
     done.set(what, (done.get(what) ?? 0) + 1);
     say(`${what}${pod === "" ? "" : ` (${pod})`}${isKill ? "" : ` for ${ms} ms`}`);

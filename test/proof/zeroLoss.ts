@@ -139,7 +139,7 @@ const change = async (): Promise<void> => {
 const disturb = async (): Promise<void> => {
   const struck: Promise<void>[] = [];
   for (;;) {
-    const left = Math.max(1, wanted.faults * 1.05 - faultsDone());
+    const left = Math.max(1, wanted.faults * 1.05 + 2 - faultsDone());
     const everyMs = (wholeMs - load.ranMs()) / left;
     const nextMs = load.ranMs() + everyMs * (0.3 + (random.below(1_000) / 1_000) * 1.4);
     while (load.ranMs() < Math.min(nextMs, wholeMs)) await clock.sleep(20);

@@ -61,6 +61,37 @@ test("what is promised while a promise is being written is written next, with al
   t.is(promises.kept(shard), epoch(4));
 });
 
+test("a promise that finds no room is kept once there is room", async (t) => {
+  const clock = createManualClock();
+  let room = false;
+  let kept = 0;
+  const promises = createPromises({
+    clock,
+    write: () =>
+      room
+        ? Promise.resolve()
+        : Promise.reject(Object.assign(new Error("no space left on device"), { code: "ENOSPC" })),
+    changed: () => {
+      kept++;
+    },
+    failed: (error) => {
+      throw error;
+    },
+  });
+  const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  promises.promise(shard, epoch(3));
+  await settle();
+  clock.advance(200);
+  await settle();
+  t.is(promises.kept(shard), epoch(0));
+  t.is(promises.floor(shard), epoch(3));
+  room = true;
+  clock.advance(200);
+  await settle();
+  t.is(promises.kept(shard), epoch(3));
+  t.is(kept, 1);
+});
+
 test("a process that has just started may have granted a lease, and one that grants has", (t) => {
   const { clock, promises } = world();
   t.is(promises.leftMs(shard, leaseMs), leaseMs);
