@@ -55,6 +55,7 @@ export type Run = {
 const convergeMsMax = 60_000;
 const bootMsMax = 30_000;
 const eventsLeast = 1_000;
+const okLeast = 10;
 
 /**
  * One run, within this call: a cluster comes up, clients work while things go wrong, everything is mended, and then all has to
@@ -89,8 +90,8 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
   const healMs = timeline.nowMs();
   until(convergeMsMax, () => whyNotWell(world) === null);
   const healedMs = timeline.nowMs() - healMs;
-  // A run of fewer events shows little.
-  until(convergeMsMax, () => timeline.events() >= eventsLeast);
+  // A run of fewer events or operations shows little.
+  until(convergeMsMax, () => timeline.events() >= eventsLeast && okIn(clients.history) >= okLeast);
   clients.end();
   finish(world, clients, broken);
 
@@ -100,7 +101,7 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
     keepsAcknowledged:
       keepsAll || acks === "inSync" || scenario.faults.every(({ kind }) => keepsTail.has(kind)),
     ...{
-      okMin: 5,
+      okMin: okLeast,
       faults: faults.done.length === 0 ? ["none was possible"] : faults.done,
       slotsMoved: world.isResized,
     },
@@ -128,6 +129,8 @@ export const simulate = (scenario: Scenario, trace: ((line: string) => void) | n
     },
   };
 };
+
+const okIn = (history: History): number => history.filter(({ outcome }) => outcome === "ok").length;
 
 /** A write that was acknowledged when none could be. */
 const acknowledgedIn = (
