@@ -42,9 +42,9 @@ export const createRoom = (options: RoomOptions): Room => {
   let isLooking = false;
   let isStopped = false;
   let lookedAtMs = clock.nowMs();
-  /** Written since the volume was looked at last, or since that began. */
+  /** Written since a look began last. */
   let bytes = 0;
-  /** Bytes above the reserve when it was looked at last. */
+  /** Bytes above the reserve: what the last look found, without what was written since it was over. */
   let leftBytes = Infinity;
   let totalBytes = Infinity;
   let share = 1;
@@ -88,8 +88,9 @@ export const createRoom = (options: RoomOptions): Room => {
     isThere: () => isThere,
     wrote: (count) => {
       bytes += count;
-      // A look may take long where much is written; what was written since is not there any more, whatever it will say.
-      isShort ||= bytes > leftBytes;
+      // A look may take long where much is written: what is written meanwhile is not there any more, whatever it will say.
+      leftBytes -= count;
+      isShort ||= leftBytes < 0;
       settle();
       if (bytes >= limits.lookEveryBytes * share || clock.nowMs() - lookedAtMs >= lookEveryMs) look();
     },

@@ -156,7 +156,7 @@ for (const fsync of ["always", "everysec"] satisfies Fsync[])
 
       await load(client, ledger, { epoch: world.epoch, isOver: isFull });
       const free = freeBytes(folder);
-      t.true(free > 0 && free < volumeBytes * logReserveShareMax * 2, `${free} bytes are left`);
+      t.true(free > 0 && free < volumeBytes * logReserveShareMax * 1.25, `${free} bytes are left`);
       const resp = await respClient(addressOf(info, writerPodName).resp);
       const said = await resp.send(
         ["SET", "a", "1"],

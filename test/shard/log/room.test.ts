@@ -40,7 +40,7 @@ test("what is written while a look is under way counts before the look is over",
   t.true(room.isThere(), "that made it look again; 10 MiB are left above the reserve");
   room.wrote(9 * MiB);
   t.true(room.isThere());
-  room.wrote(22 * MiB);
+  room.wrote(2 * MiB);
   t.false(room.isThere());
   await says(40 * MiB);
   t.deepEqual(changes, [false]);
