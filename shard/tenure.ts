@@ -83,7 +83,7 @@ type Freeze = { readonly to: PodRef; readonly sinceMs: number };
 const answersMsMax = 300;
 
 export const createTenure = (options: TenureOptions): Tenure => {
-  const { clock, epoch, begins, settings, nextMark } = options;
+  const { clock, held, epoch, begins, settings, nextMark } = options;
   const state: State = {
     ...{ options, lease: createLease(), inSync: createInSync(begins), followers: new Map() },
     incarnations: new Map(),
@@ -122,7 +122,7 @@ export const createTenure = (options: TenureOptions): Tenure => {
     look: () => {
       look(state);
     },
-    acknowledged: () => (settings().acks === "inSync" ? safeOf(state) : options.held.log.durable()),
+    acknowledged: () => (settings().acks === "inSync" ? safeOf(state) : held.log.durable()),
     safe: () => safeOf(state),
     isShort: () => isShort(state),
     shortMs: () => (state.shortSinceMs === null ? 0 : clock.nowMs() - state.shortSinceMs),
@@ -215,10 +215,11 @@ const freeze = (state: State, { phase }: Shard): void => {
 
 const frozenAt = (state: State): Version | null => {
   const { freeze, options, followers } = state;
-  const { version: newest } = options.held.holding;
-  if (freeze === null || options.held.log.durable() < newest) return null;
+  const { holding, log } = options.held;
+  const { version } = holding;
+  if (freeze === null || log.durable() < version) return null;
   const to = followers.get(freeze.to.pod);
-  if (to?.incarnation !== freeze.to.incarnation || to.acked < newest) return null;
-  const isAnswered = safeOf(state) >= newest;
-  return isAnswered || options.clock.nowMs() - freeze.sinceMs > answersMsMax ? newest : null;
+  if (to?.incarnation !== freeze.to.incarnation || to.acked < version) return null;
+  const isAnswered = safeOf(state) >= version;
+  return isAnswered || options.clock.nowMs() - freeze.sinceMs > answersMsMax ? version : null;
 };

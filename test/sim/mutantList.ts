@@ -26,8 +26,8 @@ export const mutants: readonly Mutant[] = [
     aim: "deafReaders",
     runs: 40,
     file: "shard/tenure.ts",
-    from: `(settings().acks === "inSync" ? safeOf(state) : options.held.log.durable())`,
-    to: `options.held.log.durable()`,
+    from: `(settings().acks === "inSync" ? safeOf(state) : held.log.durable())`,
+    to: `held.log.durable()`,
   }),
   one("fewer-than-min-in-sync", "1: minInSync is a minimum", {
     aim: "short",
@@ -250,7 +250,7 @@ export const mutants: readonly Mutant[] = [
     aim: "deafHeirs",
     runs: 40,
     file: "shard/tenure.ts",
-    from: `if (to?.incarnation !== freeze.to.incarnation || to.acked < newest) return null;`,
+    from: `if (to?.incarnation !== freeze.to.incarnation || to.acked < version) return null;`,
     to: `if (to?.incarnation !== freeze.to.incarnation) return null;`,
   }),
 ];
