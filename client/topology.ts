@@ -1,3 +1,4 @@
+import { abortWith } from "../core/abort.ts";
 import { backoffMs } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import { EdisError, messageOf } from "../core/errors.ts";
@@ -286,11 +287,10 @@ const nap = async (state: State, ms: number): Promise<void> => {
   await clock.sleep(shortMs, signal).catch(() => undefined);
   if (signal.aborted) return;
   const woken = new AbortController();
-  const wake = (): void => {
+  state.wake = () => {
     woken.abort();
   };
-  state.wake = wake;
-  signal.addEventListener("abort", wake, { once: true });
+  const release = abortWith(woken, signal);
   await clock.sleep(ms - shortMs, woken.signal).catch(() => undefined);
-  signal.removeEventListener("abort", wake);
+  release();
 };

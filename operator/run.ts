@@ -1,3 +1,4 @@
+import { abortWith } from "../core/abort.ts";
 import type { Api } from "./kubernetes/api.ts";
 import { acquireLease, type LeaderAddress, type LeaseTimes } from "./kubernetes/lease.ts";
 import { startOperator, type OperatorOptions } from "./operator.ts";
@@ -24,22 +25,11 @@ export const runOperator = async (options: RunOptions, ending: AbortSignal): Pro
   try {
     const { follow } = operator;
     const leadership = await acquireLease({ ...lease, api, pod: self.pod, clock, logger, follow }, ending);
-    await operator.lead(leadership, either(ending, leadership.lost)).finally(leadership.release);
+    const leading = new AbortController();
+    for (const signal of [ending, leadership.lost]) abortWith(leading, signal);
+    await operator.lead(leadership, leading.signal).finally(leadership.release);
     if (!ending.aborted) throw new Error("Lost the lease: another operator leads");
   } finally {
     await operator.close();
   }
-};
-
-/** Not `AbortSignal.any`: Node.js keeps its signals, and all that listens to them, for as long as neither is aborted. */
-const either = (a: AbortSignal, b: AbortSignal): AbortSignal => {
-  const first = new AbortController();
-  for (const signal of [a, b]) {
-    const abort = (): void => {
-      first.abort(signal.reason);
-    };
-    if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
-  }
-  return first.signal;
 };

@@ -1,3 +1,4 @@
+import { abortWith } from "../../core/abort.ts";
 import { backoffMs } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
@@ -69,7 +70,11 @@ export const createWatch = <T>(options: WatchOptions<T>): Watched<T> => {
     const cancel = clock.after(Math.max(0, relistAtMs - clock.nowMs()), () => {
       due.abort();
     });
-    at = await follow(cache, at, AbortSignal.any([signal, due.signal])).finally(cancel);
+    const release = abortWith(due, signal);
+    at = await follow(cache, at, due.signal).finally(() => {
+      cancel();
+      release();
+    });
     return { at, relistAtMs };
   };
 
