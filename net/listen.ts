@@ -191,14 +191,14 @@ const accept = (port: Port, socket: WebSocket, request: IncomingMessage): void =
   const read = raw.bytesRead;
   const client: Client = { socket, raw, consumed: read, proved: false, alive: true, seen: read };
   clients.add(client);
-  const account = unsent.open(() => {
-    refuse("too-busy");
-    logger.warn({ remote }, "peers take too little in all: the one that owes most is cut off");
-    socket.terminate();
-  });
   const cut = (): void => {
     socket.terminate();
   };
+  const account = unsent.open(() => {
+    refuse("too-busy");
+    logger.warn({ remote }, "peers take too little in all: the one that owes most is cut off");
+    cut();
+  });
   const wrapped = wrap(socket, { remote, logger, pace, account, cut, received: () => raw.bytesRead });
   const nonce = randomBytes(32);
 

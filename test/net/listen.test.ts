@@ -1,4 +1,4 @@
-import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTcp, createServer, type Socket } from "node:net";
 import test, { type ExecutionContext } from "ava";
 import { WebSocket } from "ws";
 import { systemClock } from "../../core/clock.ts";
@@ -121,25 +121,34 @@ test("a proof recorded from one connection opens no other", async (t) => {
   t.true(answers[1]?.includes("bad-token"));
 });
 
-/** A TCP proxy that keeps what the dialer sent. */
-const listenRaw = async (t: ExecutionContext, to: number, seen: Buffer[]): Promise<number> => {
-  const { createServer } = await import("node:net");
-  const server = createServer((socket) => {
+/** A TCP proxy, by the port that it listens on; `carry` says how what the dialer sends gets on. */
+const listenBetween = async (
+  t: ExecutionContext,
+  to: number,
+  carry: (dialer: Socket, upstream: Socket) => void,
+): Promise<number> => {
+  const server = createServer((dialer) => {
     const upstream = connectTcp(to, "127.0.0.1");
-    socket.on("data", (data) => {
-      const text = data.toString("latin1");
-      if (!text.startsWith("GET")) seen.push(Buffer.from(unmask(data)));
-      upstream.write(data);
-    });
-    upstream.pipe(socket);
-    for (const end of [socket, upstream]) end.on("error", () => undefined);
-    t.teardown(() => socket.destroy());
+    carry(dialer, upstream);
+    upstream.pipe(dialer);
+    for (const end of [dialer, upstream]) end.on("error", () => undefined);
+    t.teardown(() => dialer.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.teardown(() => server.close());
   const address = server.address();
   return typeof address === "object" && address !== null ? address.port : 0;
 };
+
+/** Keeps what the dialer sent. */
+const listenRaw = (t: ExecutionContext, to: number, seen: Buffer[]): Promise<number> =>
+  listenBetween(t, to, (dialer, upstream) => {
+    dialer.on("data", (data) => {
+      const text = data.toString("latin1");
+      if (!text.startsWith("GET")) seen.push(Buffer.from(unmask(data)));
+      upstream.write(data);
+    });
+  });
 
 /** The payload of one masked websocket frame; other bytes as they are. */
 const unmask = (frame: Buffer): Buffer => {
@@ -303,7 +312,7 @@ test("of a connection that its dialer cuts nothing more arrives, however much of
   t.true(bytes < taken, `${bytes} of ${taken} bytes arrived`);
 });
 
-/** A TCP proxy that stops reading from its dialer, and tells what came of it afterwards, and how it ended. */
+/** Stops reading from its dialer, and tells what came of it afterwards, and how it ended. */
 const listenPaused = async (
   t: ExecutionContext,
   to: number,
@@ -312,20 +321,13 @@ const listenPaused = async (
   readonly pause: () => void;
   readonly resume: () => Promise<{ readonly bytes: number; readonly error: string }>;
 }> => {
-  const { createServer } = await import("node:net");
   const held: Socket[] = [];
-  const server = createServer((socket) => {
-    const upstream = connectTcp(to, "127.0.0.1");
-    held.push(socket);
-    socket.pipe(upstream).pipe(socket);
-    upstream.on("error", () => undefined);
-    t.teardown(() => socket.destroy());
+  const port = await listenBetween(t, to, (dialer, upstream) => {
+    held.push(dialer);
+    dialer.pipe(upstream);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.teardown(() => server.close());
-  const address = server.address();
   return {
-    port: typeof address === "object" && address !== null ? address.port : 0,
+    port,
     pause: () => {
       for (const socket of held) socket.unpipe().pause();
     },

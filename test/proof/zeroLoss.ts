@@ -78,7 +78,7 @@ const until = async (holds: () => boolean, what: string, within: Within): Promis
 
 const program = (): string => {
   if (values.mutant === "") return fileURLToPath(new URL("../../dist/shard.cjs", import.meta.url));
-  process.env["PROOF_MUTANT"] = values.mutant;
+  process.env["MUTANT"] = values.mutant;
   return fileURLToPath(new URL("mutantShard.ts", import.meta.url));
 };
 const cluster = await startProofCluster(yaml(3), {

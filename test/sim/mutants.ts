@@ -48,31 +48,31 @@ const isWanted = ({ name, runs, aim }: Mutant): boolean =>
   (SHORT === "" || (runs <= shortRunsMax && aim !== undefined));
 const shortRunsMax = 40;
 
+type Verdict = { readonly isCaught: boolean; readonly how: string };
+
+const judge = async (mutant: Mutant): Promise<Verdict> => {
+  const { runs, tests = "" } = mutant;
+  if (tests !== "") {
+    const failed = tested(mutant);
+    return { isCaught: failed !== null, how: `by ${failed ?? tests}` };
+  }
+  const found = await hunt(mutant);
+  if (found.text === null) return { isCaught: false, how: `in ${found.runs} runs` };
+  const first = found.text.split("\n").slice(1, 2).join("").trim().slice(0, 160);
+  return {
+    isCaught: true,
+    how: `by run ${found.runs} of ${runs}, seed ${seed + found.runs - 1}: ${first}`,
+  };
+};
+
 const beganMs = performance.now();
 let caught = 0;
 let missed = 0;
 for (const mutant of mutants.filter(isWanted)) {
-  const { name, rule, runs, tests = "" } = mutant;
-  if (tests !== "") {
-    const failed = tested(mutant);
-    if (failed === null) missed++;
-    else caught++;
-    console.log(
-      failed === null
-        ? `MISSED ${name} (rule ${rule}) by ${tests}`
-        : `caught ${name} (rule ${rule}) by ${failed}`,
-    );
-    continue;
-  }
-  const found = await hunt(mutant);
-  const how = found.text?.split("\n").slice(1, 2).join("").trim().slice(0, 160) ?? "";
-  if (found.text === null) missed++;
-  else caught++;
-  console.log(
-    found.text === null
-      ? `MISSED ${name} (rule ${rule}) in ${found.runs} runs`
-      : `caught ${name} (rule ${rule}) by run ${found.runs} of ${runs}, seed ${seed + found.runs - 1}: ${how}`,
-  );
+  const { isCaught, how } = await judge(mutant);
+  if (isCaught) caught++;
+  else missed++;
+  console.log(`${isCaught ? "caught" : "MISSED"} ${mutant.name} (rule ${mutant.rule}) ${how}`);
 }
 console.log(`${caught} caught, ${missed} missed; ${((performance.now() - beganMs) / 1000).toFixed(0)} s`);
 process.exit(missed === 0 ? 0 : 1);
