@@ -1,4 +1,4 @@
-import { version, type Version } from "../core/ids.ts";
+import type { Version } from "../core/ids.ts";
 import { inSyncMax } from "../core/limits.ts";
 import type { Lag } from "../core/message.ts";
 
@@ -10,11 +10,29 @@ import type { Lag } from "../core/message.ts";
 export type InSync = {
   /** The epoch's first record: nobody is in sync before it is durable there. */
   readonly begins: Version;
-  /** S(owner). Of one that is to leave, which statement left it out. */
-  readonly members: Map<string, { leftOutAt: number | null }>;
+  /** S(owner). */
+  readonly members: Map<string, Member>;
   /** How often the owner has changed its mind. */
   seq: number;
 };
+
+/** `held`: everything up to there is durable at it, as it has said at any time. */
+type Member = (
+  | {
+      /**
+       * Counted, and in no statement before it holds `owes`: all that may have been answered when it came. Whoever is recorded
+       * may be made owner, and has to know all of that (Kafka lets a replica into its in-sync set at the high watermark).
+       */
+      readonly kind: "joining";
+      readonly owes: Version;
+    }
+  | { readonly kind: "in" }
+  | {
+      /** Waited for until the topology shows the statement that left it out. */
+      readonly kind: "leaving";
+      readonly leftOutAt: number;
+    }
+) & { held: Version };
 
 /** Who copies from the owner, as it sees him. */
 export type Follower = {
@@ -39,22 +57,50 @@ export const leaveLagMsMax = 1_000;
 /** `begins`: the epoch's first record. */
 export const createInSync = (begins: Version): InSync => ({ begins, members: new Map(), seq: 0 });
 
-/** Lets in who has caught up, and leaves out who is gone or has fallen behind. Whether the owner has changed its mind. */
-export const judge = (inSync: InSync, followers: ReadonlyMap<string, Follower>): boolean => {
+/**
+ * Lets in who has caught up, and leaves out who is gone or has fallen behind; `durable` is the owner's own log, beyond which it has
+ * answered nothing. Whether the owner has changed its mind.
+ */
+export const judge = (
+  inSync: InSync,
+  followers: ReadonlyMap<string, Follower>,
+  durable: Version,
+): boolean => {
   const { members } = inSync;
-  const leaving = [...members].filter(
-    ([pod, { leftOutAt }]) => leftOutAt === null && hasFallenBehind(followers.get(pod)),
-  );
-  const joining = [...followers.values()].filter(
-    (follower) => members.get(follower.pod)?.leftOutAt !== null && hasCaughtUp(inSync, follower),
-  );
-  const room = inSyncMax - members.size;
-  const joined = joining.filter(({ pod }, i) => members.has(pod) || i < room);
-  if (leaving.length === 0 && joined.length === 0) return false;
-  inSync.seq++;
-  for (const [pod] of leaving) members.set(pod, { leftOutAt: inSync.seq });
-  for (const { pod } of joined) members.set(pod, { leftOutAt: null });
-  return true;
+  const seq = inSync.seq + 1;
+  for (const [pod, member] of members) {
+    const follower = followers.get(pod);
+    if (follower !== undefined) hold(inSync, pod, follower.acked);
+    if (member.kind === "leaving" || !hasFallenBehind(follower)) continue;
+    // One that was never in a statement is recorded nowhere.
+    if (member.kind === "joining") members.delete(pod);
+    else {
+      members.set(pod, { kind: "leaving", leftOutAt: seq, held: member.held });
+      inSync.seq = seq;
+    }
+  }
+  for (const follower of followers.values()) {
+    if (!hasCaughtUp(inSync, follower)) continue;
+    const { pod, acked } = follower;
+    const isNew = !members.has(pod) && members.size < inSyncMax;
+    if (isNew) members.set(pod, { kind: "joining", owes: durable, held: acked });
+    const member = members.get(pod);
+    if (member === undefined || member.kind === "in" || owes(member) > acked) continue;
+    members.set(pod, { kind: "in", held: member.held });
+    inSync.seq = seq;
+  }
+  return inSync.seq === seq;
+};
+
+/** What a member has to hold before it is in a statement. One that is to leave was waited for all the time. */
+const owes = (member: Member): Version => (member.kind === "joining" ? member.owes : member.held);
+
+/** A member says that everything up to `acked` is durable there. Whether it may be news who is in sync. */
+export const hold = ({ members }: InSync, pod: string, acked: Version): boolean => {
+  const member = members.get(pod);
+  if (member === undefined) return true;
+  if (acked > member.held) member.held = acked;
+  return member.kind !== "in";
 };
 
 const hasFallenBehind = (follower: Follower | undefined): boolean =>
@@ -73,7 +119,7 @@ const hasCaughtUp = (
 
 /** The topology shows that the statement `syncSeq` of this epoch is recorded. Whether somebody does not count any more. */
 export const recorded = ({ members }: InSync, syncSeq: number): boolean => {
-  const gone = [...members].filter(([, { leftOutAt }]) => leftOutAt !== null && leftOutAt <= syncSeq);
+  const gone = [...members].filter(([, one]) => one.kind === "leaving" && one.leftOutAt <= syncSeq);
   for (const [pod] of gone) members.delete(pod);
   return gone.length > 0;
 };
@@ -84,15 +130,12 @@ export const statement = ({
   members,
 }: InSync): { readonly seq: number; readonly members: string[] } => ({
   seq,
-  members: [...members].flatMap(([pod, { leftOutAt }]) => (leftOutAt === null ? [pod] : [])).sort(),
+  members: [...members].flatMap(([pod, { kind }]) => (kind === "in" ? [pod] : [])).sort(),
 });
 
-/** Everything up to here is durable at every member; null where there is none. One that is not connected has said nothing. */
-export const heldByAll = ({ members }: InSync, followers: ReadonlyMap<string, Follower>): Version | null => {
+/** Everything up to here is durable at every member; null where there is none. It goes back when one joins that is behind. */
+export const heldByAll = ({ members }: InSync): Version | null => {
   let least: Version | null = null;
-  for (const pod of members.keys()) {
-    const acked = followers.get(pod)?.acked ?? version(0);
-    if (least === null || acked < least) least = acked;
-  }
+  for (const { held } of members.values()) if (least === null || held < least) least = held;
   return least;
 };

@@ -179,8 +179,7 @@ export const acknowledge = (state: Serving): void => {
   const { role } = state;
   if (role.kind !== "owner") return;
   const { writer, tenure } = role;
-  const through = tenure.acknowledged();
-  write(state, writer, through > writer.durable ? { kind: "durable", through } : { kind: "gate" });
+  write(state, writer, { kind: "durable", through: tenure.acknowledged() });
   if (writer.waiting.length > 0 && tenure.shortMs() > parkedMsMax) write(state, writer, { kind: "short" });
 };
 

@@ -3,7 +3,7 @@ import type { Epoch, Version } from "../core/ids.ts";
 import type { Settings } from "../core/settings.ts";
 import type { PodRef, Shard, TopologyIndex } from "../core/topology.ts";
 import type { Held } from "./held.ts";
-import { createInSync, heldByAll, judge, recorded, statement, type Follower } from "./inSync.ts";
+import { createInSync, heldByAll, hold, judge, recorded, statement, type Follower } from "./inSync.ts";
 import {
   asked,
   createLease,
@@ -32,7 +32,7 @@ export type Tenure = Audience & {
   readonly follow: (index: TopologyIndex, shard: Shard) => void;
   /** Looks at the followers again. */
   readonly look: () => void;
-  /** Everything up to here is as durable as the ack mode wants an acknowledged write to be. */
+  /** Everything up to here is as durable as the ack mode wants an acknowledged write to be. It goes back when a reader joins. */
   readonly acknowledged: () => Version;
   /** Everything up to here is durable here and at every member, whatever the ack mode. */
   readonly safe: () => Version;
@@ -155,9 +155,9 @@ const isShort = ({ options, inSync }: State): boolean => {
   return acks === "inSync" && inSync.members.size < minInSync;
 };
 
-const safeOf = ({ options, inSync, followers }: State): Version => {
+const safeOf = ({ options, inSync }: State): Version => {
   const own = options.held.log.durable();
-  const least = heldByAll(inSync, followers);
+  const least = heldByAll(inSync);
   return least === null || own < least ? own : least;
 };
 
@@ -175,7 +175,7 @@ const look = (state: State): void => {
     if ((incarnations.get(pod) ?? incarnation) !== incarnation) forget(lease, pod);
     incarnations.set(pod, incarnation);
   }
-  if (judge(inSync, state.followers)) options.tell();
+  if (judge(inSync, state.followers, options.held.log.durable())) options.tell();
   settle(state);
 };
 
@@ -193,7 +193,7 @@ const hear = (state: State, pod: string, { epoch, version, grant, leaseMs }: Ack
     grantedByMember(lease, pod, { seq: grant, leaseMs: Math.min(own, leaseMs) });
   }
   const follower = followers.get(pod);
-  if (follower === undefined || !inSync.members.has(pod) || version < follower.acked) {
+  if (follower === undefined || version < follower.acked || hold(inSync, pod, version)) {
     look(state);
     return;
   }

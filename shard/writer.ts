@@ -23,7 +23,7 @@ export type Writer<To> = {
   readonly journal: Journal;
   /** The volume has no room. */
   isFull: boolean;
-  /** Everything up to here will survive as the mode promises, here and wherever else it has to. */
+  /** Everything up to here will survive as the mode promises, here and wherever else it has to. It goes back when a reader joins. */
   durable: Version;
   /** Answers that may not go yet, in the order of `through`. */
   waiting: Waiting<To>[];
@@ -76,9 +76,8 @@ export type WriterEvent<To> =
   | { readonly kind: "expire"; readonly wallMs: number }
   /** More is held than may be: keys are evicted. */
   | { readonly kind: "evict"; readonly wallMs: number }
+  /** What `durable` is now, which may be less than before; the gate may stand otherwise than before as well. */
   | { readonly kind: "durable"; readonly through: Version }
-  /** The gate may stand otherwise than before. */
-  | { readonly kind: "gate" }
   /** Too few have been in sync for longer than writes wait for that. */
   | { readonly kind: "short" }
   /** The volume is full, or has room again. */
@@ -136,8 +135,6 @@ export const step = <To>(writer: Writer<To>, event: WriterEvent<To>): readonly W
       return evictSome(writer, event.wallMs);
     case "durable":
       writer.durable = event.through;
-      return release(writer);
-    case "gate":
       return release(writer);
     case "short":
       return cutWrites(writer);

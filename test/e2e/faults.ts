@@ -88,6 +88,10 @@ export const faultsOf = async (load: LoadPod): Promise<void> => {
         }),
       )}`;
     }));
+};
+
+/** Without load: the keys that it adds are news, and written as such. */
+export const atRest = async (): Promise<void> => {
   await test("at rest nothing is written to the API server", async () => {
     await settled("demo", "3/3", "3/3");
     await sleep(11_000);

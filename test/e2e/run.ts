@@ -10,7 +10,7 @@
 import { creation } from "./creation.ts";
 import { deletion } from "./deletion.ts";
 import { failover } from "./failover.ts";
-import { faultsOf } from "./faults.ts";
+import { atRest, faultsOf } from "./faults.ts";
 import { installation } from "./installation.ts";
 import { loadPod } from "./loadPod.ts";
 import { persistence } from "./persistence.ts";
@@ -39,6 +39,7 @@ await test("a steady load of reads and writes runs", async () => {
 const parts = { scaling, resharding, failover, rolling, faults: faultsOf };
 for (const [name, part] of Object.entries(parts)) if (isWanted(name)) await part(load);
 await test("no acknowledged write was lost in all this", () => load.verify());
+if (isWanted("faults")) await atRest();
 if (isWanted("persistence")) await persistence();
 if (isWanted("deletion")) await deletion();
 if (process.env["EDIS_E2E_KEEP"] === undefined) await cleanUp();

@@ -404,7 +404,7 @@ test("what is durable waits for the next lease, and is unknown where the owner s
   gate.leftMs = -1;
   t.deepEqual(durable(), []);
   gate.leftMs = 10;
-  t.deepEqual(answered(step(writer, { kind: "gate" })).length, 1);
+  t.deepEqual(answered(step(writer, { kind: "durable", through: writer.durable })).length, 1);
 
   asking(2, [set("a", "2")]);
   gate.leftMs = 0;
@@ -433,12 +433,27 @@ test("while too few are in sync writes are refused, those under way wait, and re
     [3, ...Array<string>(3).fill("error not-enough-in-sync")],
   ]);
   gate.isShort = false;
-  t.is(answered(step(writer, { kind: "gate" })).length, 1);
+  t.is(answered(step(writer, { kind: "durable", through: writer.durable })).length, 1);
 
   asking(4, [set("a", "4")]);
   gate.isShort = true;
   durable();
   t.deepEqual(answered(step(writer, { kind: "short" })), [[4, "error outcome-unknown"]]);
+});
+
+test("what a newcomer in sync lacks waits for it, though it was durable before it came", (t) => {
+  const { gate, writer, asking, durable } = gated();
+  const before = writer.durable;
+  asking(1, [set("a", "1")]);
+  gate.isShort = true;
+  t.deepEqual(durable(), []);
+  gate.isShort = false;
+  t.deepEqual(step(writer, { kind: "durable", through: before }), []);
+  t.deepEqual(asking(2, [get("a", { kind: "linearizable" })]), []);
+  t.deepEqual(answered(durable()), [
+    [1, "a set result"],
+    [2, "1"],
+  ]);
 });
 
 test("batches of one client are let go in their order, whatever each of them waits for", (t) => {
@@ -469,7 +484,7 @@ test("batches of one client are let go in their order, whatever each of them wai
   execute(other);
   t.deepEqual(released, ["other"]);
   gate.isShort = false;
-  play(step(writer, { kind: "gate" }));
+  play(step(writer, { kind: "durable", through: writer.durable }));
   t.deepEqual(released, ["other", "writes", "writes"]);
 });
 
