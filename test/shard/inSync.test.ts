@@ -36,6 +36,7 @@ test("a follower is in sync once it holds the epoch's first record, streams, is 
   ] as const) {
     const inSync = createInSync(version(5));
     judge(inSync, followers(follower("a", more)), durable);
+    t.deepEqual([...inSync.members.keys()], [...wanted], what);
     t.deepEqual(statement(inSync), { seq: wanted.length, members: [...wanted] }, what);
   }
 });
