@@ -37,6 +37,8 @@ export type PodConnection = {
   /** Takes an operation; `replied` or `failed` will hear of it. */
   readonly submit: (operation: Operation, shard: Shard) => void;
   readonly report: () => Promise<Report>;
+  /** Connects ahead of the first operation. */
+  readonly dial: () => void;
   /** Asks for the topology on this connection, if it is open. */
   readonly wantTopology: () => void;
   /** Asks for the topology, and dials for it. */
@@ -132,6 +134,9 @@ export const createPodConnection = (options: PodConnectionOptions): PodConnectio
     },
     wantTopology: () => {
       wantTopology(line);
+    },
+    dial: () => {
+      if (!line.retired && downError(line) === undefined) open(line);
     },
     askTopology: () => {
       if (line.retired || downError(line) !== undefined) return;

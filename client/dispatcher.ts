@@ -300,10 +300,24 @@ const moved = (state: State, index: TopologyIndex): void => {
     pod.retire();
     state.retired.set(pod, state.options.clock.nowMs() + retireMsMax);
   }
+  for (const { from, to } of successions(index)) {
+    const talks = from !== undefined && state.pods.has(startOf(from));
+    if (talks && to !== undefined) podOf(state, index, to).dial();
+  }
   const waiting = [...state.waiting];
   state.waiting.clear();
   for (const operation of waiting) send(state, operation);
 };
+
+/** Who is about to own what another owns still: whoever talks to the one will talk to the other. */
+const successions = (
+  index: TopologyIndex,
+): readonly { readonly from: Member | undefined; readonly to: Member | undefined }[] => [
+  ...index.topology.moves.map(({ from, to }) => ({ from: index.ownerOf(from), to: index.ownerOf(to) })),
+  ...index.topology.shards.flatMap(({ id, phase }) =>
+    phase.kind === "handover" ? [{ from: index.ownerOf(id), to: index.member(phase.to.pod) }] : [],
+  ),
+];
 
 const sweep = (state: State): void => {
   const { clock } = state.options;

@@ -105,7 +105,7 @@ export const reshardEdis = async (
     const writer = rate === 0 ? null : await startWriter({ url, perSecond: rate, keys });
     if (writer !== null) {
       // Connections are opened, and code is compiled.
-      await systemClock.sleep(2_000);
+      await systemClock.sleep(5_000);
       writer.phase("before");
       await systemClock.sleep(3_000);
       writer.phase("meanwhile");

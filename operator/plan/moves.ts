@@ -23,6 +23,8 @@ const freezeMsMax = 2_000;
 /** Before it is tried again, times how often it was. */
 const thawedRestMs = 1_000;
 const idleMsMax = 30_000;
+/** One that does not get on for so long is not waited for. */
+const heldUpIdleMsMax = 2_000;
 export const lookAgainMs = 250;
 
 export type MovesInput = {
@@ -129,7 +131,22 @@ const verdictOf = (input: MovesInput, due: readonly Due[], move: Move): Verdict 
     target.holds !== null &&
     target.lag <= closeLagMax;
   const hasRested = age === undefined || age.stageMs >= age.thawed * thawedRestMs;
-  return isStable && isClose && hasRested ? { kind: "turn", stage: "freezing" } : stay;
+  const mayFreeze =
+    isStable && isClose && hasRested && !input.moves.some((other) => holdsUp(input, move, other));
+  return mayFreeze ? { kind: "turn", stage: "freezing" } : stay;
+};
+
+/**
+ * While a target copies other slots, what it still has to take before frozen ones are safe is behind those, and in one sync with
+ * them. As long as they come on, all are frozen together, for a moment.
+ */
+const holdsUp = (input: MovesInput, { to }: Move, other: Move): boolean => {
+  if (other.to !== to || other.stage !== "copying") return false;
+  const shard = input.shards[to];
+  const target = shard === undefined ? undefined : said(input.ownerOf(shard), other.id, "target");
+  const idleMs = input.ages.get(other.id)?.idleMs ?? 0;
+  const isWhole = target?.state === "following" && target.holds !== null;
+  return target !== undefined && target.state !== "connecting" && !isWhole && idleMs < heldUpIdleMsMax;
 };
 
 /** Whether all its slots are still the source's, and still to be the target's. */

@@ -212,6 +212,6 @@ const straysOf = (own: SlotSet, targets: readonly Target[]): SlotSet => {
   return strays;
 };
 
-/** Nobody waits for it: about half of the time, a seventh where clients ask for something. */
+/** Nobody waits for it: about half of the time, a twentieth where clients ask for something. */
 const dropEveryMs = 1;
-const givingWayMs = 6;
+const givingWayMs = 20;

@@ -80,6 +80,7 @@ type State = {
   /** How often clients had asked when it was last looked at, and when that was more than before. */
   asked: number;
   busyAtMs: number;
+  givenMs: number;
   cancelWait: Cancel | null;
 };
 
@@ -91,7 +92,14 @@ export const createSource = (options: SourceOptions): Source => {
   const { clock, bytesPerSecondMax } = options;
   const state: State = {
     ...{ options, pace: createPace(clock, bytesPerSecondMax), owned: null, leaving: [] },
-    ...{ peers: new Set(), isWoken: false, asked: 0, busyAtMs: -Infinity, cancelWait: null },
+    ...{
+      peers: new Set(),
+      isWoken: false,
+      asked: 0,
+      busyAtMs: -Infinity,
+      givenMs: given.leastMs,
+      cancelWait: null,
+    },
   };
   const ticker = createTicker(clock, sayEveryMs, () => {
     for (const peer of state.peers) if (peer.under?.isLive === true) sayLive(peer, peer.under);
@@ -240,10 +248,10 @@ const wake = (state: State): void => {
 
 /** Requests come in bursts: for so long after one there will be others. */
 const busyForMs = 20;
-/** What they get for each slice then. */
-const givenMs = 2;
+/** What they get for each slice then: more where this process itself has to wait for its turn by so much. */
+const given = { leastMs: 2, mostMs: 24, lateMs: 2 };
 
-/** Goes on at once, or a little later where clients ask for something. How long a turn took says nothing: another process may have had the processor. */
+/** Goes on at once, or a little later where clients ask for something. */
 const giveWay = (state: State): void => {
   const { clock, asked } = state.options;
   clock.soon(() => {
@@ -251,8 +259,15 @@ const giveWay = (state: State): void => {
     const now = asked();
     if (now !== state.asked) state.busyAtMs = nowMs;
     state.asked = now;
-    if (nowMs - state.busyAtMs < busyForMs) wakeAfter(state, givenMs);
-    else wake(state);
+    if (nowMs - state.busyAtMs >= busyForMs) {
+      wake(state);
+      return;
+    }
+    const { givenMs } = state;
+    wakeAfter(state, givenMs, (lateMs) => {
+      state.givenMs =
+        lateMs > given.lateMs ? Math.min(given.mostMs, givenMs * 2) : Math.max(given.leastMs, givenMs - 1);
+    });
   });
 };
 
@@ -276,9 +291,12 @@ const feed = (state: State, peer: Peer, under: Sending): boolean => {
   return true;
 };
 
-const wakeAfter = (state: State, waitMs: number): void => {
-  state.cancelWait ??= state.options.clock.after(waitMs, () => {
+const wakeAfter = (state: State, waitMs: number, came: (lateMs: number) => void = () => undefined): void => {
+  const { clock } = state.options;
+  const dueMs = clock.nowMs() + waitMs;
+  state.cancelWait ??= clock.after(waitMs, () => {
     state.cancelWait = null;
+    came(clock.nowMs() - dueMs);
     wake(state);
   });
 };

@@ -154,6 +154,21 @@ test("a stale epoch is answered by a newer topology and another try", async (t) 
   t.is(client.topology().revision, revision(2));
 });
 
+test("who is to own next is connected to before anything is sent there", async (t) => {
+  const { cluster, client } = await start(t);
+  const next = cluster.pod("demo-read-0");
+  const handingOver = (): void => {
+    const { pod, incarnation } = next.member;
+    cluster.publish(({ shards }) => ({
+      shards: shards.map((shard) => ({ ...shard, phase: { kind: "handover", to: { pod, incarnation } } })),
+    }));
+  };
+  t.true(await client.set("a", "1"));
+  handingOver();
+  await until("it is connected", () => next.connections.size === 1);
+  t.is(next.asked.length, 0);
+});
+
 test("what was certainly not applied is tried again until the time is over", async (t) => {
   let stoppedMs: number | undefined;
   const clock = { ...systemClock, nowMs: () => stoppedMs ?? systemClock.nowMs() };

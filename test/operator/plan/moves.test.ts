@@ -176,6 +176,30 @@ test("paused: nothing begins, what copies is taken out, what is frozen is brough
   t.deepEqual(counts(settled(wishing(stopped.observed, 4)).ownership), [4096, 4096, 4096, 4096]);
 });
 
+test("slots freeze together: not while the target copies others that come on, and then all of them", (t) => {
+  const { observed } = until(wishing(three(), 4), isCopying);
+  const reporting = (state: "copying" | "connecting"): Observed["sessions"] =>
+    observed.sessions.map((session) => {
+      const { serving } = session.report;
+      if (serving.kind !== "owner") return session;
+      const moves = serving.moves.map((move) =>
+        move.kind === "target" && move.id === 1 ? { ...move, state, holds: null } : move,
+      );
+      return { ...session, report: { ...session.report, serving: { ...serving, moves } } };
+    });
+  const stages = (state: "copying" | "connecting", idleMs: number): string[] =>
+    plan({ ...aged(observed, { idleMs }), sessions: reporting(state) }).ownership.moves.map(
+      ({ stage }) => stage,
+    );
+  t.deepEqual(stages("copying", 100), ["copying", "copying", "copying"]);
+  t.deepEqual(stages("copying", 2_500), ["copying", "freezing", "freezing"]);
+  t.deepEqual(stages("connecting", 100), ["copying", "freezing", "freezing"]);
+  t.deepEqual(
+    plan(aged(observed, { idleMs: 100 })).ownership.moves.map(({ stage }) => stage),
+    ["freezing", "freezing", "freezing"],
+  );
+});
+
 test("a move of which nothing comes for 30 s ends with the reason, and is tried again", (t) => {
   const { observed } = until(wishing(three(), 4), isCopying);
   const stuck = observed.sessions.map((session) => {
