@@ -85,6 +85,13 @@ export type Following = {
   isSettling: boolean;
   /** Resolves once the volume has taken what came of the copy. */
   kept: Promise<void>;
+  /** The newest mark of this connection that asks for a lease, while it has got none for it. */
+  asked: { readonly epoch: Epoch; readonly mark: number } | null;
+};
+
+type Asked = Pick<Following, "asked"> & {
+  readonly subscriber: Pick<Subscriber, "grant"> | null;
+  readonly reader: Pick<Reader, "shard">;
 };
 
 /** Lets the reader take an event, and does what follows. */
@@ -149,18 +156,30 @@ const perform = (options: RoleOptions, following: Following, effect: reading.Rea
   }
 };
 
-/** Grants the owner that asks a lease, once this process has promised to obey nobody before it. */
+/** An owner asks for a lease: it gets it once this process has promised to obey nobody before it. */
 const grant = (
-  { promises, leaseMs }: RoleOptions,
-  { reader, subscriber }: Following,
+  options: RoleOptions,
+  following: Following,
   { epoch, mark }: { readonly epoch: Epoch; readonly mark: number },
 ): void => {
+  options.promises.promise(following.reader.shard, epoch);
+  following.asked = { epoch, mark };
+  grantAsked(options, following);
+};
+
+/** Grants what was asked for last, where that may be by now. */
+export const grantAsked = (
+  { promises, leaseMs }: Pick<RoleOptions, "promises" | "leaseMs">,
+  following: Asked,
+): void => {
+  const { asked, subscriber, reader } = following;
   const { shard } = reader;
-  promises.promise(shard, epoch);
-  if (subscriber === null || promises.kept(shard) !== epoch || promises.floor(shard) !== epoch) return;
+  if (asked === null || subscriber === null) return;
+  if (promises.kept(shard) !== asked.epoch || promises.floor(shard) !== asked.epoch) return;
+  following.asked = null;
   const forMs = leaseMs();
   promises.grant(shard, forMs);
-  subscriber.grant(mark, forMs);
+  subscriber.grant(asked.mark, forMs);
 };
 
 /** Makes a copy that is whole what a restart finds. Until then nothing of it is acknowledged. */
@@ -232,6 +251,7 @@ export const connect = (options: RoleOptions, following: Following, source: Memb
     ...{ clusterId, role: home, self, token, source, network, clock, random, logger, holding },
     durable: () => durableOf(following),
     connected: () => {
+      following.asked = null;
       take({ kind: "connected" });
     },
     disconnected: () => {

@@ -14,6 +14,7 @@ import { isSameServed, servedNow, slotsServed, type Served } from "./moves/slots
 import {
   connect,
   dropCopy,
+  grantAsked,
   nowOf,
   standingOf,
   stepReader,
@@ -339,14 +340,17 @@ const follow = (state: State, { shard: named, source: wanted }: Extract<Duty, { 
   const { options, roleOptions, isFull, role } = state;
   const { clock, publisher, logger, promises } = options;
   const { id: shard, epoch } = named;
-  // A full volume takes no more records: the stream goes on where it was once there is room. And nobody is followed before the
-  // promise to obey nobody older is kept, nor who is older than what was promised.
-  const source = isFull || promises.kept(shard) !== epoch || promises.floor(shard) !== epoch ? null : wanted;
+  // A full volume takes no more records: the stream goes on where it was once there is room. And nobody is followed who is older than
+  // what was promised. That promise may be on its way to the volume: what is acknowledged is in the log, no lease is granted before.
+  const source = isFull || promises.floor(shard) !== epoch ? null : wanted;
   let following: Following;
   if (role.kind === "reader" && role.held.holding.shard === shard) {
     following = role.following;
     raiseFloor(following, epoch);
-    if (isSameSource(role.source, source)) return;
+    if (isSameSource(role.source, source)) {
+      grantAsked(roleOptions, following);
+      return;
+    }
     letGoOfSource(state, following);
   } else {
     leave(state);
@@ -360,6 +364,7 @@ const follow = (state: State, { shard: named, source: wanted }: Extract<Duty, { 
       copyWriter: null,
       isSettling: false,
       kept: Promise.resolve(),
+      asked: null,
     };
     raiseFloor(following, epoch);
     publisher.serve(held);
@@ -379,6 +384,7 @@ const raiseFloor = ({ reader }: Following, epoch: Epoch): void => {
 const letGoOfSource = ({ roleOptions }: State, following: Following): void => {
   following.subscriber?.stop();
   following.subscriber = null;
+  following.asked = null;
   stepReader(roleOptions, following, { kind: "sourceGone" });
 };
 

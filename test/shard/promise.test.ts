@@ -1,6 +1,7 @@
 import test from "ava";
 import { epoch, shardId } from "../../core/ids.ts";
 import { createPromises, promisedSchema, type Promised } from "../../shard/promise.ts";
+import { grantAsked } from "../../shard/role.ts";
 import { readDocument, writeDocument } from "../../shard/log/document.ts";
 import { createMemoryDisk } from "../support/memoryDisk.ts";
 import { createManualClock } from "../support/shardClock.ts";
@@ -59,6 +60,35 @@ test("what is promised while a promise is being written is written next, with al
   ]);
   await written();
   t.is(promises.kept(shard), epoch(4));
+});
+
+test("a lease is granted once the promise to obey nobody older is on the volume, for the epoch that asked last", async (t) => {
+  const { promises, written } = world();
+  const granted: number[] = [];
+  const subscriber = {
+    grant: (mark: number) => {
+      granted.push(mark);
+    },
+  };
+  const asking = (e: number, mark: number) => ({
+    ...{ subscriber, reader: { shard }, asked: { epoch: epoch(e), mark } },
+  });
+  const options = { promises, leaseMs: () => leaseMs };
+  promises.promise(shard, epoch(3));
+  const third = asking(3, 7);
+  grantAsked(options, third);
+  t.deepEqual(granted, []);
+  await written();
+  grantAsked(options, third);
+  grantAsked(options, third);
+  t.deepEqual(granted, [7]);
+  promises.promise(shard, epoch(4));
+  grantAsked(options, asking(3, 8));
+  await written();
+  grantAsked(options, asking(3, 9));
+  t.deepEqual(granted, [7]);
+  grantAsked(options, asking(4, 10));
+  t.deepEqual(granted, [7, 10]);
 });
 
 test("a promise that finds no room is kept once there is room", async (t) => {
