@@ -136,10 +136,10 @@ export const createPodConnection = (options: PodConnectionOptions): PodConnectio
       wantTopology(line);
     },
     dial: () => {
-      if (!line.retired && downError(line) === undefined) open(line);
+      if (mayDial(line)) open(line);
     },
     askTopology: () => {
-      if (line.retired || downError(line) !== undefined) return;
+      if (!mayDial(line)) return;
       line.wantsTopology = line.connection === undefined;
       wantTopology(line);
       open(line);
@@ -200,6 +200,8 @@ const downError = (line: Line): EdisError | undefined =>
   line.connection === undefined && !line.dialling && line.options.clock.nowMs() < line.downUntilMs
     ? (line.downReason ?? cannotReach(line, "it could not be reached a moment ago"))
     : undefined;
+
+const mayDial = (line: Line): boolean => !line.retired && downError(line) === undefined;
 
 const open = (line: Line): void => {
   if (line.connection !== undefined || line.dialling) return;

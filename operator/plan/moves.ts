@@ -126,10 +126,7 @@ const verdictOf = (input: MovesInput, due: readonly Due[], move: Move): Verdict 
     return { kind: "end", why: target?.problem ?? `nothing came of it for ${idleMsMax / 1000} s` };
   // A source that still says `frozen` has not heard that it is not: what it says then must not be taken for the next time.
   const isClose =
-    source?.frozen === null &&
-    target?.state === "following" &&
-    target.holds !== null &&
-    target.lag <= closeLagMax;
+    source?.frozen === null && target !== undefined && isWhole(target) && target.lag <= closeLagMax;
   const hasRested = age === undefined || age.stageMs >= age.thawed * thawedRestMs;
   const mayFreeze =
     isStable && isClose && hasRested && !input.moves.some((other) => holdsUp(input, move, other));
@@ -145,9 +142,13 @@ const holdsUp = (input: MovesInput, { to }: Move, other: Move): boolean => {
   const shard = input.shards[to];
   const target = shard === undefined ? undefined : said(input.ownerOf(shard), other.id, "target");
   const idleMs = input.ages.get(other.id)?.idleMs ?? 0;
-  const isWhole = target?.state === "following" && target.holds !== null;
-  return target !== undefined && target.state !== "connecting" && !isWhole && idleMs < heldUpIdleMsMax;
+  if (target === undefined || target.state === "connecting") return false;
+  return !isWhole(target) && idleMs < heldUpIdleMsMax;
 };
+
+/** All is copied and safe, and what is written meanwhile is taken as it comes. */
+const isWhole = ({ state, holds }: Extract<MoveReport, { kind: "target" }>): boolean =>
+  state === "following" && holds !== null;
 
 /** Whether all its slots are still the source's, and still to be the target's. */
 const isWanted = (due: readonly Due[], { from, to, slots }: Move): boolean =>

@@ -80,6 +80,7 @@ type State = {
   /** How often clients had asked when it was last looked at, and when that was more than before. */
   asked: number;
   busyAtMs: number;
+  /** What clients get for each slice at present. */
   givenMs: number;
   cancelWait: Cancel | null;
 };
@@ -92,14 +93,8 @@ export const createSource = (options: SourceOptions): Source => {
   const { clock, bytesPerSecondMax } = options;
   const state: State = {
     ...{ options, pace: createPace(clock, bytesPerSecondMax), owned: null, leaving: [] },
-    ...{
-      peers: new Set(),
-      isWoken: false,
-      asked: 0,
-      busyAtMs: -Infinity,
-      givenMs: given.leastMs,
-      cancelWait: null,
-    },
+    ...{ peers: new Set(), isWoken: false, cancelWait: null },
+    ...{ asked: 0, busyAtMs: -Infinity, givenMs: given.leastMs },
   };
   const ticker = createTicker(clock, sayEveryMs, () => {
     for (const peer of state.peers) if (peer.under?.isLive === true) sayLive(peer, peer.under);

@@ -1,5 +1,6 @@
 import test from "ava";
 import { epoch, version } from "../../../core/ids.ts";
+import type { MoveReport } from "../../../core/message.ts";
 import { countSlots } from "../../../core/topology.ts";
 import type { MoveAge, Observed, Ownership, Plan } from "../../../operator/plan/model.ts";
 import { plan } from "../../../operator/plan/plan.ts";
@@ -47,6 +48,17 @@ const aged = (observed: Observed, age: Partial<MoveAge>): Observed => {
   ]);
   return { ...observed, ledger: { ...observed.ledger, moves: new Map(ages) } };
 };
+type TargetReport = Extract<MoveReport, { kind: "target" }>;
+/** The same, where targets say this of their moves. */
+const targetsSay = (observed: Observed, say: (move: TargetReport) => TargetReport): Observed => ({
+  ...observed,
+  sessions: observed.sessions.map((session) => {
+    const { serving } = session.report;
+    if (serving.kind !== "owner") return session;
+    const moves = serving.moves.map((move) => (move.kind === "target" ? say(move) : move));
+    return { ...session, report: { ...session.report, serving: { ...serving, moves } } };
+  }),
+});
 const wishing = (
   observed: Observed,
   writers: number,
@@ -178,19 +190,12 @@ test("paused: nothing begins, what copies is taken out, what is frozen is brough
 
 test("slots freeze together: not while the target copies others that come on, and then all of them", (t) => {
   const { observed } = until(wishing(three(), 4), isCopying);
-  const reporting = (state: "copying" | "connecting"): Observed["sessions"] =>
-    observed.sessions.map((session) => {
-      const { serving } = session.report;
-      if (serving.kind !== "owner") return session;
-      const moves = serving.moves.map((move) =>
-        move.kind === "target" && move.id === 1 ? { ...move, state, holds: null } : move,
-      );
-      return { ...session, report: { ...session.report, serving: { ...serving, moves } } };
-    });
   const stages = (state: "copying" | "connecting", idleMs: number): string[] =>
-    plan({ ...aged(observed, { idleMs }), sessions: reporting(state) }).ownership.moves.map(
-      ({ stage }) => stage,
-    );
+    plan(
+      targetsSay(aged(observed, { idleMs }), (move) =>
+        move.id === 1 ? { ...move, state, holds: null } : move,
+      ),
+    ).ownership.moves.map(({ stage }) => stage);
   t.deepEqual(stages("copying", 100), ["copying", "copying", "copying"]);
   t.deepEqual(stages("copying", 2_500), ["copying", "freezing", "freezing"]);
   t.deepEqual(stages("connecting", 100), ["copying", "freezing", "freezing"]);
@@ -202,17 +207,12 @@ test("slots freeze together: not while the target copies others that come on, an
 
 test("a move of which nothing comes for 30 s ends with the reason, and is tried again", (t) => {
   const { observed } = until(wishing(three(), 4), isCopying);
-  const stuck = observed.sessions.map((session) => {
-    const { serving } = session.report;
-    if (serving.kind !== "owner") return session;
-    const moves = serving.moves.map((move) =>
-      move.kind === "target"
-        ? { ...move, state: "connecting" as const, problem: "connection refused" }
-        : move,
-    );
-    return { ...session, report: { ...session.report, serving: { ...serving, moves } } };
-  });
-  const { ownership, events } = plan({ ...aged(observed, { idleMs: 30_001 }), sessions: stuck });
+  const stuck = targetsSay(aged(observed, { idleMs: 30_001 }), (move) => ({
+    ...move,
+    state: "connecting",
+    problem: "connection refused",
+  }));
+  const { ownership, events } = plan(stuck);
   t.deepEqual(
     ownership.moves.map(({ id }) => id),
     [4, 5, 6],
