@@ -5,7 +5,7 @@ import { hopsMax } from "../core/limits.ts";
 import type { Epoch, ShardId } from "../core/ids.ts";
 import type { Report } from "../core/message.ts";
 import type { Result } from "../core/request.ts";
-import type { Member, Shard, TopologyIndex } from "../core/topology.ts";
+import { ownerOf, shardOf, type Member, type Shard, type TopologyIndex } from "../core/topology.ts";
 import { createPodConnection, retireMsMax, type Failure, type PodConnection } from "./connection.ts";
 import type { Context } from "./identity.ts";
 import { isWrite, type Operation, type Outcome } from "./operation.ts";
@@ -255,13 +255,14 @@ const elsewhere = (state: State, operation: Operation, { error, from }: Refusal)
 
 /** The slot has changed hands since it was sent, as is known by now: there is nothing to wait for. */
 const isOvertaken = ({ options }: State, { slot, sentTo }: Operation): boolean => {
-  const now = options.topology.current()?.shardOf(slot);
+  const index = options.topology.current();
+  const now = index === undefined ? undefined : shardOf(index, slot);
   return sentTo !== null && now !== undefined && (now.id !== sentTo.id || now.epoch > sentTo.epoch);
 };
 
 const readersOf = ({ options }: State, { sentTo }: Operation): readonly string[] => {
   const index = options.topology.current();
-  return index === undefined || sentTo === null ? [] : index.readersOf(sentTo.id).map(({ pod }) => pod);
+  return index === undefined || sentTo === null ? [] : (index.readers[sentTo.id] ?? []).map(({ pod }) => pod);
 };
 
 /** A reader that lags behind one caller's own narrow bound is still good for the others. */
@@ -313,9 +314,9 @@ const moved = (state: State, index: TopologyIndex): void => {
 const successions = (
   index: TopologyIndex,
 ): readonly { readonly from: Member | undefined; readonly to: Member | undefined }[] => [
-  ...index.topology.moves.map(({ from, to }) => ({ from: index.ownerOf(from), to: index.ownerOf(to) })),
+  ...index.topology.moves.map(({ from, to }) => ({ from: ownerOf(index, from), to: ownerOf(index, to) })),
   ...index.topology.shards.flatMap(({ id, phase }) =>
-    phase.kind === "handover" ? [{ from: index.ownerOf(id), to: index.member(phase.to.pod) }] : [],
+    phase.kind === "handover" ? [{ from: ownerOf(index, id), to: index.members.get(phase.to.pod) }] : [],
   ),
 ];
 
@@ -406,7 +407,7 @@ const closedError = (operation: Operation): EdisError => {
 
 const reportOf = async (state: State, pod: string): Promise<Report> => {
   const index = state.options.topology.current();
-  const member = index?.member(pod);
+  const member = index?.members.get(pod);
   if (index === undefined || member === undefined)
     throw new EdisError("unreachable", `Cannot ask ${pod}: the topology names no such pod`);
   return podOf(state, index, member).report();

@@ -1,6 +1,6 @@
 import type { ErrorCode } from "../core/errors.ts";
 import type { Slot } from "../core/ids.ts";
-import type { Member, Shard, TopologyIndex } from "../core/topology.ts";
+import { ownerOf, shardOf, type Member, type Shard, type TopologyIndex } from "../core/topology.ts";
 
 /** Decides where one operation goes: writes and linearizable reads to the owner, others round robin to readers. Pure. */
 export type Route =
@@ -28,12 +28,12 @@ export type View = {
 
 export const route = ({ index, inUse, isLeaving, turn }: View, journey: Journey): Route => {
   const { slot, ownerOnly, tried } = journey;
-  const shard = index.shardOf(slot);
+  const shard = shardOf(index, slot);
   if (shard === undefined) {
     return { kind: "wait", code: "no-owner", message: `no shard owns slot ${slot}` };
   }
   if (!ownerOnly) {
-    const readers = index.readersOf(shard.id);
+    const readers = index.readers[shard.id] ?? [];
     const start = readers.length > 0 ? turn(shard) : 0;
     for (let i = 0; i < readers.length; i++) {
       const reader = readers[(start + i) % readers.length];
@@ -42,7 +42,7 @@ export const route = ({ index, inUse, isLeaving, turn }: View, journey: Journey)
       }
     }
   }
-  const owner = index.ownerOf(shard.id);
+  const owner = ownerOf(index, shard.id);
   if (owner === undefined) {
     const named = shard.owner === null ? "nobody owns it yet" : `its owner ${shard.owner.pod} is away`;
     return { kind: "wait", code: "no-owner", message: `shard ${shard.id}: ${named}` };

@@ -165,17 +165,18 @@ export const patched = (before: Topology, change: TopologyChange): Topology | un
 
 const byPod = (a: PodRef, b: PodRef): number => (a.pod < b.pod ? -1 : a.pod > b.pod ? 1 : 0);
 
-/** A topology made ready for the hot path: constant-time look-ups. Made once per topology. */
+/**
+ * A topology made ready for the hot path: constant-time look-ups. Made once per topology. It is data, and what looks into it is the
+ * same function for all of them: one that came with each would have to be compiled again whenever a topology changes.
+ */
 export type TopologyIndex = {
   readonly topology: Topology;
   /** By slot, the id of its shard. Made once it is asked for: many topologies are heard of, and few are asked where a slot is. */
   readonly table: { ids: Int32Array | null };
-  readonly shardOf: (slot: Slot) => Shard | undefined;
-  /** The owner of a shard, if its process is the one that the topology names. */
-  readonly ownerOf: (id: ShardId) => Member | undefined;
-  /** Who follows a shard and is in the rotation. */
-  readonly readersOf: (id: ShardId) => readonly Member[];
-  readonly member: (pod: string) => Member | undefined;
+  /** By shard, who follows it and is in the rotation. */
+  readonly readers: readonly (readonly Member[])[];
+  /** By pod. */
+  readonly members: ReadonlyMap<string, Member>;
 };
 
 /** `before`: the one that this topology takes the place of. */
@@ -189,18 +190,17 @@ export const indexTopology = (topology: Topology, before?: TopologyIndex): Topol
     const owner = topology.shards[shard]?.owner;
     if (owner?.pod !== pod || owner.incarnation !== incarnation) readers[shard]?.push(member);
   }
-  return {
-    topology,
-    table,
-    shardOf: (slot) => topology.shards[(table.ids ??= shardOfSlotIn(topology))[slot] ?? -1],
-    ownerOf: (id) => {
-      const owner = topology.shards[id]?.owner;
-      const member = owner === null || owner === undefined ? undefined : members.get(owner.pod);
-      return member !== undefined && member.incarnation === owner?.incarnation ? member : undefined;
-    },
-    readersOf: (id) => readers[id] ?? [],
-    member: (pod) => members.get(pod),
-  };
+  return { topology, table, readers, members };
+};
+
+export const shardOf = ({ topology, table }: TopologyIndex, slot: Slot): Shard | undefined =>
+  topology.shards[(table.ids ??= shardOfSlotIn(topology))[slot] ?? -1];
+
+/** The owner of a shard, if its process is the one that the topology names. */
+export const ownerOf = ({ topology, members }: TopologyIndex, id: ShardId): Member | undefined => {
+  const owner = topology.shards[id]?.owner;
+  const member = owner === null || owner === undefined ? undefined : members.get(owner.pod);
+  return member !== undefined && member.incarnation === owner?.incarnation ? member : undefined;
 };
 
 const isSameMap = (a: Topology, b: Topology): boolean =>

@@ -1,5 +1,5 @@
 import type { Epoch } from "../core/ids.ts";
-import type { Member, PodRef, Shard, TopologyIndex } from "../core/topology.ts";
+import { ownerOf, type Member, type PodRef, type Shard, type TopologyIndex } from "../core/topology.ts";
 
 /** What the topology wants of one process. */
 export type Duty =
@@ -15,7 +15,7 @@ export const dutyOf = (index: TopologyIndex, self: PodRef): Duty => {
   // Who is fenced off does nothing until the failover has come to its end.
   if (owned !== undefined) return { kind: isFencing(owned) ? "nothing" : "own", shard: owned };
 
-  const member = index.member(self.pod);
+  const member = index.members.get(self.pod);
   if (member === undefined || !isSame(member, self) || member.shard === null)
     return { kind: "nothing", shard: null };
   const shard = shards[member.shard];
@@ -23,7 +23,7 @@ export const dutyOf = (index: TopologyIndex, self: PodRef): Duty => {
   // A writer at home whose last process was the owner, or that is to be the first one, is about to be named.
   const isNext = member.home === "writer" && (shard.owner === null || shard.owner.pod === self.pod);
   if (isNext) return { kind: "nothing", shard };
-  return { kind: "follow", shard, source: isFencing(shard) ? null : (index.ownerOf(shard.id) ?? null) };
+  return { kind: "follow", shard, source: isFencing(shard) ? null : (ownerOf(index, shard.id) ?? null) };
 };
 
 /** Who hears of this obeys nobody below that epoch any more. */

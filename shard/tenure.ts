@@ -180,7 +180,7 @@ const look = (state: State): void => {
 };
 
 const isWanted = ({ index, options }: State, { pod, incarnation }: FollowerStatus): boolean | null => {
-  const member = index?.member(pod);
+  const member = index?.members.get(pod);
   if (member?.incarnation !== incarnation) return null;
   return member.state !== "leaving" && member.shard === options.held.holding.shard;
 };

@@ -2,7 +2,7 @@ import type { ProcessContext } from "../processContext.ts";
 import { shardId, slotCount, type MapVersion, type Version } from "../../core/ids.ts";
 import { movesPerShardMax } from "../../core/limits.ts";
 import type { ImportSlots, MoveReport } from "../../core/message.ts";
-import type { Home, Move, TopologyIndex } from "../../core/topology.ts";
+import { ownerOf, type Home, type Move, type TopologyIndex } from "../../core/topology.ts";
 import type { Counters } from "../counters.ts";
 import type { Connection, Handlers } from "../../net/connection.ts";
 import { hasMap } from "../holding.ts";
@@ -137,7 +137,8 @@ const follow = (state: State): void => {
 };
 
 const started = ({ options, owned }: State, move: Move): readonly Target[] => {
-  const member = options.topology()?.ownerOf(move.from);
+  const index = options.topology();
+  const member = index === undefined ? undefined : ownerOf(index, move.from);
   if (member === undefined || owned === null) return [];
   const to: TargetOptions = {
     ...{ ...options, role: options.home },

@@ -3,6 +3,8 @@ import fc from "fast-check";
 import { epoch, revision, shardId, slot, slotCount, term } from "../../core/ids.ts";
 import {
   indexTopology,
+  ownerOf,
+  shardOf,
   type Home,
   type Member,
   type MemberState,
@@ -71,8 +73,8 @@ test("a write goes to the owner of its slot, or waits where there is none", (t) 
     fc.property(topologies, fc.nat(slotCount - 1), (topology, n) => {
       const view = everyone(topology);
       const next = route(view, { slot: slot(n), ownerOnly: true, tried: [] });
-      const shard = view.index.shardOf(slot(n));
-      const owner = shard === undefined ? undefined : view.index.ownerOf(shard.id);
+      const shard = shardOf(view.index, slot(n));
+      const owner = shard === undefined ? undefined : ownerOf(view.index, shard.id);
       t.deepEqual(next.kind === "send" ? next.member : undefined, owner);
     }),
   );
@@ -89,7 +91,7 @@ test("a read goes to a serving reader of its shard that is in use and was not tr
         const [topology, n, [tried, turn]] = drawn;
         const view = { ...everyone(topology), turn: () => turn, inUse: ({ pod }: Member) => pod !== "r4" };
         const next = route(view, { slot: slot(n), ownerOnly: false, tried });
-        const shard = view.index.shardOf(slot(n));
+        const shard = shardOf(view.index, slot(n));
         const candidates = topology.members.filter(
           ({ pod, home, state, shard: of }) =>
             home === "reader" &&
@@ -101,7 +103,7 @@ test("a read goes to a serving reader of its shard that is in use and was not tr
         if (candidates.length > 0) {
           t.true(next.kind === "send" && candidates.includes(next.member));
         } else {
-          const owner = shard === undefined ? undefined : view.index.ownerOf(shard.id);
+          const owner = shard === undefined ? undefined : ownerOf(view.index, shard.id);
           t.is(next.kind === "send" ? next.member : undefined, owner);
         }
       },

@@ -5,7 +5,9 @@ import { decodeMessage, encodeMessage, toClientSchema } from "../../core/message
 import {
   difference,
   indexTopology,
+  ownerOf,
   patched,
+  shardOf,
   type Phase,
   type Shard,
   type Topology,
@@ -126,8 +128,8 @@ test("the index names an owner only while its process is the one that the topolo
       },
     ],
   };
-  t.is(indexTopology(base).ownerOf(shardId(0))?.pod, "demo-write-0");
+  t.is(ownerOf(indexTopology(base), shardId(0))?.pod, "demo-write-0");
   const restarted = base.members.map((m) => ({ ...m, incarnation: "y" }));
-  t.is(indexTopology({ ...base, members: restarted }).ownerOf(shardId(0)), undefined);
-  t.is(indexTopology(base).shardOf(slot(16383))?.id, shardId(0));
+  t.is(ownerOf(indexTopology({ ...base, members: restarted }), shardId(0)), undefined);
+  t.is(shardOf(indexTopology(base), slot(16383))?.id, shardId(0));
 });

@@ -1,5 +1,6 @@
 import type { Report } from "../../../core/message.ts";
 import { connectionsMax } from "../../../core/limits.ts";
+import { ownerOf } from "../../../core/topology.ts";
 import { shownKeys } from "../../holding.ts";
 import type { Call } from "./command.ts";
 import { memoryFigures } from "./memoryFigures.ts";
@@ -131,7 +132,7 @@ const replication = ({ server, turn }: Call, { serving, readers }: Report): Sect
   const { bytes: offset } = turn.holding;
   const index = server.topology();
   const slaves = readers.map(({ pod, state, lag }, i) => {
-    const address = index?.member(pod)?.address;
+    const address = index?.members.get(pod)?.address;
     const fields = [
       `ip=${address?.host ?? "?"}`,
       `port=${address?.resp ?? 0}`,
@@ -150,7 +151,7 @@ const replication = ({ server, turn }: Call, { serving, readers }: Report): Sect
     second_repl_offset: -1,
   };
   if (serving.kind !== "reader") return { role: "master", ...shared };
-  const owner = index?.ownerOf(serving.shard)?.address;
+  const owner = index === undefined ? undefined : ownerOf(index, serving.shard)?.address;
   return {
     role: "slave",
     master_host: owner?.host ?? "?",

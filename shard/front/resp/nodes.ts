@@ -1,5 +1,11 @@
 import { createHash } from "node:crypto";
-import type { Member, Shard, SlotRange, TopologyIndex } from "../../../core/topology.ts";
+import {
+  ownerOf,
+  type Member,
+  type Shard,
+  type SlotRange,
+  type TopologyIndex,
+} from "../../../core/topology.ts";
 
 /** The cluster as Redis Cluster's clients know one: a master with its slots, and its replicas. */
 export type Group = {
@@ -27,7 +33,7 @@ export const groupsOf = (index: TopologyIndex | undefined): readonly Group[] => 
     isServing: member.state === "serving",
   });
   return shards.map((shard) => {
-    const owner = index.ownerOf(shard.id);
+    const owner = ownerOf(index, shard.id);
     const readers = members.filter((member) => member.shard === shard.id && member.pod !== shard.owner?.pod);
     return { shard, master: owner === undefined ? null : nodeOf(owner), replicas: readers.map(nodeOf) };
   });

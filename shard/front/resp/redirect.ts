@@ -1,5 +1,5 @@
 import { slot as slotOf, slotCount } from "../../../core/ids.ts";
-import type { TopologyIndex } from "../../../core/topology.ts";
+import { ownerOf, shardOf, type TopologyIndex } from "../../../core/topology.ts";
 import { frozenSlot, type SlotSet, type Standing } from "../../route.ts";
 
 /** Decides whether this process serves a slot to a RESP client, or what Redis Cluster would say instead. */
@@ -64,8 +64,8 @@ const nothingPlain: Plain = { slots: new Uint8Array(slotCount), reads: false, wr
 
 const moved = ({ index, standing }: Place, slot: number): string => {
   if (index === undefined) return "CLUSTERDOWN The cluster is down";
-  const shard = index.shardOf(slotOf(slot));
-  const owner = shard === undefined ? undefined : index.ownerOf(shard.id);
+  const shard = shardOf(index, slotOf(slot));
+  const owner = shard === undefined ? undefined : ownerOf(index, shard.id);
   if (owner === undefined) return "CLUSTERDOWN Hash slot not served";
   // The topology names this very process, which does not own yet, or not any more: it will be settled in a moment.
   if (standing.kind === "owner" ? standing.shard === shard?.id : standing.isNext) return changingHands;
