@@ -77,6 +77,7 @@ type Group = {
   operations: Operation[];
 };
 type Frame = {
+  readonly id: number;
   readonly shard: ShardId;
   readonly epoch: Epoch;
   readonly operations: readonly Operation[];
@@ -102,8 +103,11 @@ export type Line = {
   receivedWhole: number;
   /** Not sent yet. */
   groups: Group[];
-  /** Sent, not answered yet; oldest first. */
-  readonly outstanding: Map<number, Frame>;
+  /**
+   * Sent, not answered yet; oldest first, so that an answer is nearly always the first one's. No Map: one that is always added to and
+   * taken from leaves a chain of tables that hold what was in it, and V8's young collections keep all of it.
+   */
+  outstanding: Frame[];
   asked: Asked[];
   wantsTopology: boolean;
 };
@@ -184,7 +188,7 @@ const newLine = (options: PodConnectionOptions): Line => ({
   received: 0,
   receivedWhole: 0,
   groups: [],
-  outstanding: new Map(),
+  outstanding: [],
   asked: [],
   wantsTopology: false,
 });
@@ -257,14 +261,13 @@ const down = (line: Line, error: EdisError): void => {
 /** Everything under way fails: what was sent may have been applied, what was queued was not. */
 const broken = (line: Line, error: EdisError): void => {
   const { member, failed } = line.options;
-  const { connection, groups, asked } = line;
-  const frames = [...line.outstanding.values()];
+  const { connection, outstanding, groups, asked } = line;
   line.connection = undefined;
-  line.outstanding.clear();
+  line.outstanding = [];
   line.groups = [];
   line.asked = [];
   connection?.cut();
-  for (const frame of frames) {
+  for (const frame of outstanding) {
     for (const operation of frame.operations)
       if (operation.frame === frame) failed(operation, { error, sent: true, member });
   }
@@ -316,7 +319,8 @@ const heed = (line: Line, message: ToClient): void => {
 const settle = (line: Line, bytes: Uint8Array): void => {
   const { replied, member } = line.options;
   const { id, results } = decodeReplies(bytes);
-  const frame = line.outstanding.get(id);
+  const at = line.outstanding.findIndex((one) => one.id === id);
+  const frame = line.outstanding[at];
   if (frame === undefined)
     throw new EdisError("bad-message", `Cannot read a reply: nothing was asked as ${id}`);
   const { operations } = frame;
@@ -327,7 +331,7 @@ const settle = (line: Line, bytes: Uint8Array): void => {
     );
   if (!fits)
     throw new EdisError("bad-message", "Cannot read a reply: its results are not what was asked for");
-  line.outstanding.delete(id);
+  line.outstanding.splice(at, 1);
   for (const [i, result] of results.entries()) {
     const operation = operations[i];
     if (operation?.frame === frame) replied(operation, result, member);
@@ -346,10 +350,10 @@ const flushSoon = (line: Line): void => {
 };
 
 const flush = (line: Line): void => {
-  const { connection, outstanding } = line;
+  const { connection } = line;
   while (
     connection?.isOpen() === true &&
-    outstanding.size < outstandingFramesMax &&
+    line.outstanding.length < outstandingFramesMax &&
     connection.unsentBytes() < unsentBytesSoftMax
   ) {
     const group = line.groups.shift();
@@ -358,17 +362,17 @@ const flush = (line: Line): void => {
     if (operations.length === 0) continue;
     const { shard, epoch } = group;
     const id = line.nextId++;
-    const frame: Frame = { shard, epoch, operations, sentMs: line.options.clock.nowMs() };
+    const frame: Frame = { id, shard, epoch, operations, sentMs: line.options.clock.nowMs() };
     connection.send(encodeRequests({ id, shard, epoch, requests: operations.map(({ request }) => request) }));
     for (const operation of operations) operation.frame = frame;
-    outstanding.set(id, frame);
+    line.outstanding.push(frame);
   }
   closeIfRetired(line);
 };
 
 const closeIfRetired = (line: Line): void => {
   const { retired, outstanding, groups, asked, connection } = line;
-  if (!retired || outstanding.size > 0 || groups.length > 0 || asked.length > 0) return;
+  if (!retired || outstanding.length > 0 || groups.length > 0 || asked.length > 0) return;
   line.connection = undefined;
   connection?.close();
 };

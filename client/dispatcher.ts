@@ -48,8 +48,8 @@ type State = {
   readonly pods: Map<string, PodConnection>;
   /** Gone from the topology, and until when they may still answer. */
   readonly retired: Map<PodConnection, number>;
-  /** Submitted, not finished. */
-  readonly pending: Set<Operation>;
+  /** Submitted, not finished; each knows its place in it. No Set, for the reason that `outstanding` of a connection is no Map. */
+  readonly pending: Operation[];
   /** Of them, those that wait to be tried again. */
   readonly waiting: Set<Operation>;
   readonly turns: number[];
@@ -67,7 +67,7 @@ export const createDispatcher = (options: DispatcherOptions): Dispatcher => {
     rotation: createRotation(),
     pods: new Map(),
     retired: new Map(),
-    pending: new Set(),
+    pending: [],
     waiting: new Set(),
     turns: [],
     owners: new Set(),
@@ -94,7 +94,7 @@ export const createDispatcher = (options: DispatcherOptions): Dispatcher => {
       state.closed = true;
       unsubscribe();
       state.cancelSweep?.();
-      for (const operation of state.pending) finish(state, operation, closedError(operation));
+      for (const operation of [...state.pending]) finish(state, operation, closedError(operation));
       for (const pod of state.pods.values()) pod.close(new EdisError("closed", "The client was closed"));
       state.pods.clear();
     },
@@ -107,12 +107,13 @@ const submit = (state: State, operation: Operation): void => {
     operation.done(closedError(operation));
     return;
   }
-  if (pending.size >= operationsPendingMax) {
+  if (pending.length >= operationsPendingMax) {
     const message = `Cannot ${nameOf(operation)}: ${operationsPendingMax} operations wait already; await some first`;
     operation.done(new EdisError("too-busy", message));
     return;
   }
-  pending.add(operation);
+  operation.place = pending.length;
+  pending.push(operation);
   if (operation.deadlineMs < state.earliestDeadlineMs) state.earliestDeadlineMs = operation.deadlineMs;
   state.cancelSweep ??= state.options.clock.every(sweepMs, () => {
     sweep(state);
@@ -325,7 +326,7 @@ const sweep = (state: State): void => {
   const nowMs = clock.nowMs();
   if (nowMs >= state.earliestDeadlineMs) {
     let earliest = Infinity;
-    for (const operation of state.pending) {
+    for (const operation of [...state.pending]) {
       if (operation.deadlineMs <= nowMs) finish(state, operation, timeoutError(operation));
       else if (operation.deadlineMs < earliest) earliest = operation.deadlineMs;
     }
@@ -350,7 +351,7 @@ const sweep = (state: State): void => {
     pod.giveUpOvertaken(isOver, ownerSilentMsMax);
     if (nowMs > untilMs) state.retired.delete(pod);
   }
-  if (state.pending.size === 0) {
+  if (state.pending.length === 0) {
     state.retired.clear();
     state.cancelSweep?.();
     state.cancelSweep = undefined;
@@ -373,9 +374,18 @@ const finish = (state: State, operation: Operation, outcome: Outcome): void => {
   if (operation.finished) return;
   operation.finished = true;
   operation.frame = null;
-  state.pending.delete(operation);
+  leave(state.pending, operation);
   if (operation.dueMs > 0) state.waiting.delete(operation);
   operation.done(outcome);
+};
+
+/** The last one takes its place. */
+const leave = (pending: Operation[], operation: Operation): void => {
+  if (operation.place < 0) return;
+  const last = pending.pop();
+  if (last === undefined || last === operation) return;
+  pending[operation.place] = last;
+  last.place = operation.place;
 };
 
 /** What to say when the time is over: what stood in the way, or that nobody knows. */

@@ -65,6 +65,8 @@ export type Operation = {
   /** The frame it is under way in. A reply to any other frame is late and ignored. */
   frame: object | null;
   finished: boolean;
+  /** Where it stands among those that are pending; -1 before it was submitted. */
+  place: number;
   /** Failed attempts, for the backoff. */
   attempts: number;
   /** The shard, in the epoch, that it was last sent to; and how often that was another epoch than before. */
@@ -89,6 +91,7 @@ export const operation = (request: Request, draft: Draft): Operation => ({
   ...draft,
   frame: null,
   finished: false,
+  place: -1,
   attempts: 0,
   sentTo: null,
   hops: 0,

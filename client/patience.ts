@@ -24,7 +24,7 @@ export const giveUpReads = (line: Line, forMs: number): void => {
   const isAmidLarge = line.received - line.receivedWhole > unsentBytesSoftMax;
   if (line.heardMs > beforeMs && isAmidLarge) return;
   const given: Operation[] = [];
-  for (const frame of line.outstanding.values()) {
+  for (const frame of line.outstanding) {
     if (frame.sentMs > beforeMs) break;
     given.push(...frame.operations.filter((read) => read.frame === frame && isRead(read)));
   }
@@ -42,7 +42,7 @@ export const giveUpReads = (line: Line, forMs: number): void => {
 export const isSilent = (line: Line, forMs: number): boolean => {
   listen(line);
   const { outstanding, heardMs, options } = line;
-  const [oldest] = outstanding.values();
+  const [oldest] = outstanding;
   const beforeMs = options.clock.nowMs() - forMs;
   return oldest !== undefined && oldest.sentMs < beforeMs && heardMs < beforeMs;
 };
@@ -56,7 +56,7 @@ export const giveUpOvertaken = (
   const { clock, failed, member } = line.options;
   const beforeMs = clock.nowMs() - forMs;
   const given: Operation[] = [];
-  for (const frame of line.outstanding.values()) {
+  for (const frame of line.outstanding) {
     if (frame.sentMs > beforeMs) break;
     if (isOver(frame.shard, frame.epoch))
       given.push(...frame.operations.filter((operation) => operation.frame === frame));
