@@ -2,11 +2,13 @@ import { abortWith } from "../core/abort.ts";
 import { backoffMs } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import { EdisError, messageOf } from "../core/errors.ts";
+import { slot } from "../core/ids.ts";
 import { decodeMessage, encodeMessage, toClientSchema, type ToClient } from "../core/message.ts";
 import {
   compareStamps,
   indexTopology,
   patched,
+  shardOf,
   type Topology,
   type TopologyIndex,
 } from "../core/topology.ts";
@@ -268,6 +270,8 @@ const offer = (state: State, { message, again, given }: Offered): void => {
 
 const take = (state: State, topology: Topology): void => {
   const index = indexTopology(topology, state.index);
+  // Now, as every operation asks where its slot is: what one of them had to do first would be new to code that is compiled for all.
+  shardOf(index, slot(0));
   state.index = index;
   for (const changed of [...state.subscribers]) changed(index);
 };

@@ -52,7 +52,8 @@ type State = {
   map: MapVersion | null;
   /** There may be keys of slots that are not the shard's. */
   areStrays: boolean;
-  ownsSinceMs: number;
+  /** When there came to be strays. */
+  straysSinceMs: number;
   /** They are being deleted, step by step. */
   isDropping: boolean;
   /** How often clients had asked by the last step. */
@@ -60,7 +61,7 @@ type State = {
 };
 
 const lookEveryMs = 20;
-/** Who has just become owner has others waiting for him: what is to be deleted can wait. */
+/** Who has just become owner, or just given slots away, has others waiting for him: what is to be deleted can wait. */
 const strayRestMs = 500;
 
 export const createMoves = (options: MovesOptions): Moves => {
@@ -75,11 +76,11 @@ export const createMoves = (options: MovesOptions): Moves => {
   });
   const state: State = {
     ...{ options, source, owned: null, targets: [], map: null, areStrays: false, isDropping: false },
-    ...{ asked: 0, ownsSinceMs: -Infinity },
+    ...{ asked: 0, straysSinceMs: -Infinity },
   };
   const ticker = createTicker(options.clock, lookEveryMs, () => {
     for (const target of state.targets) target.tick();
-    const mayDrop = options.clock.nowMs() - state.ownsSinceMs >= strayRestMs;
+    const mayDrop = options.clock.nowMs() - state.straysSinceMs >= strayRestMs;
     if (state.areStrays && !state.isDropping && mayDrop) dropStrays(state);
     return state.areStrays || state.targets.length > 0;
   });
@@ -117,7 +118,6 @@ const follow = (state: State): void => {
   const owned = ownedBy(options.roles.role());
   const isSame = owned?.held === state.owned?.held && owned?.epoch === state.owned?.epoch;
   state.owned = owned;
-  if (!isSame) state.ownsSinceMs = options.clock.nowMs();
   const shard = owned?.held.holding.shard ?? shardId(0);
   const moves = owned === null || index === undefined ? [] : leaving(index.topology, shard, owned.epoch);
   source.follow(owned, moves);
@@ -132,7 +132,10 @@ const follow = (state: State): void => {
   });
   // Strays come of a start, of another map, and of moves to here that ended; nobody writes to slots that are not the shard's.
   const map = owned?.held.holding.wantedMap ?? null;
-  if (!isSame || map !== state.map || ended.length > 0) state.areStrays = owned !== null;
+  if (!isSame || map !== state.map || ended.length > 0) {
+    state.areStrays = owned !== null;
+    state.straysSinceMs = options.clock.nowMs();
+  }
   state.map = map;
 };
 

@@ -47,7 +47,8 @@ type State = {
   /** Bytes of keys and values, by slot. */
   readonly slotBytes: Float64Array;
   keys: number;
-  bytes: number;
+  /** Their sum. In an array, as a field that is an integer at first and a double later makes V8 compile all anew that touches the state. */
+  readonly bytes: Float64Array;
   /** What was sought: its pair (reference 0 where it is not there) and its key; null where that no longer holds. */
   readonly spot: slots.Spot;
   key: Uint8Array | null;
@@ -88,7 +89,7 @@ export const createSegmentStore = (options: SegmentStoreOptions): Store => {
       clear(state);
     },
     keys: () => state.keys,
-    bytes: () => state.bytes,
+    bytes: () => sumOf(state),
     expired: (wallMs, max) =>
       dueEntries(deadlines, wallMs, max).map((ref) => layout.keyOf(entries, ref).slice()),
     walk: () => walk(state),
@@ -179,7 +180,7 @@ const createState = ({
   return {
     ...{ seed, slackBytes, entries, index, deadlines, slotBytes: new Float64Array(slotCount) },
     ages: createAges(seed.low ^ seed.high),
-    ...{ keys: 0, bytes: 0, spot: { slot: 0, hash: 0, ref: 0, at: 0 } },
+    ...{ keys: 0, bytes: new Float64Array(1), spot: { slot: 0, hash: 0, ref: 0, at: 0 } },
     ...{ key: null, keyFrom: 0, keyTo: 0, foreseen: 0 },
     refs: new Int32Array(foreseenKeysMax),
     visited: layout.noRange(),
@@ -310,8 +311,10 @@ const remove = (state: State): boolean => {
   return true;
 };
 
+const sumOf = ({ bytes }: State): number => bytes[0] ?? 0;
+
 const count = (state: State, slot: number, bytes: number): void => {
-  state.bytes += bytes;
+  state.bytes[0] = sumOf(state) + bytes;
   state.slotBytes[slot] = (state.slotBytes[slot] ?? 0) + bytes;
 };
 
@@ -326,7 +329,7 @@ const dropSlot = (state: State, slot: Slot): void => {
   const capacity = index.capacities[slot] ?? 0;
   state.key = null;
   state.keys -= index.counts[slot] ?? 0;
-  state.bytes -= slotBytes[slot] ?? 0;
+  state.bytes[0] = sumOf(state) - (slotBytes[slot] ?? 0);
   slotBytes[slot] = 0;
   for (let at = 0; at < capacity; at++) {
     const ref = slots.wordsOf(index, table)[slots.firstPair(index, table) + at * 2 + 1] ?? 0;
@@ -338,7 +341,7 @@ const dropSlot = (state: State, slot: Slot): void => {
 const clear = (state: State): void => {
   state.key = null;
   state.keys = 0;
-  state.bytes = 0;
+  state.bytes[0] = 0;
   state.slotBytes.fill(0);
   clearDeadlines(state.deadlines);
   slots.clearSlotIndex(state.index);
