@@ -53,19 +53,16 @@ const cursor = createRecordCursor();
 
 /** Those of some records that touch these slots, as they are; the very bytes where all do. */
 export const recordsOf = (records: Uint8Array, slots: SlotSet): Uint8Array => {
-  const parts: Uint8Array[] = [];
-  let start = 0;
-  let at = 0;
-  while (at < records.length) {
+  const kept = Buffer.allocUnsafe(records.length);
+  let bytes = 0;
+  for (let at = 0; at < records.length;) {
     const from = at;
     at = cursor.next(records, at);
-    if (touches(records, slots)) continue;
-    if (from > start) parts.push(records.subarray(start, from));
-    start = at;
+    if (!touches(records, slots)) continue;
+    kept.set(records.subarray(from, at), bytes);
+    bytes += at - from;
   }
-  if (start === 0) return records;
-  if (at > start) parts.push(records.subarray(start, at));
-  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+  return bytes === records.length ? records : kept.subarray(0, bytes);
 };
 
 const touches = (records: Uint8Array, slots: SlotSet): boolean => {
