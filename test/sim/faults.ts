@@ -304,12 +304,21 @@ const readersNeeded = ({ cluster, isResized }: World, writers: number): number =
 const isOwner = (world: World, { name }: SimPod): boolean =>
   ownershipOf(world)?.shards.some(({ owner }) => owner?.pod === name) ?? false;
 
-/** Whether somebody else is on record to hold everything that this pod holds. */
-const isSpare = (world: World, { name }: SimPod): boolean =>
-  ownershipOf(world)?.shards.every(
-    ({ owner, inSync, phase }) =>
-      phase.kind === "stable" && (owner?.pod !== name || inSync.some((pod) => pod !== name)),
-  ) ?? false;
+/**
+ * Whether somebody else is on record to hold everything that this pod holds. Who is about to go does not count: that it is on record no
+ * more may be on its way.
+ */
+const isSpare = (world: World, { name }: SimPod): boolean => {
+  const stays = (pod: string): boolean => {
+    const other = world.pods.get(pod);
+    return pod !== name && other !== undefined && other.running !== null && !other.deleting;
+  };
+  return (
+    ownershipOf(world)?.shards.every(
+      ({ owner, inSync, phase }) => phase.kind === "stable" && (owner?.pod !== name || inSync.some(stays)),
+    ) ?? false
+  );
+};
 
 const kill = (
   world: World,

@@ -28,7 +28,10 @@ const relevantOf = (operations: History): History => {
   const seen = new Set(
     operations.flatMap(({ outcome, result, expect }) => [expect, outcome === "ok" ? result : undefined]),
   );
-  const isPlain = !operations.some(({ op }) => op === "incr" || op === "cas");
+  // Increments and comparisons see what is there without naming it, and so does a delete that found something.
+  const isPlain = !operations.some(
+    ({ op, result }) => op === "incr" || op === "cas" || (op === "del" && result === "true"),
+  );
   return taken.filter(
     ({ op, outcome, value }) => !(isPlain && op === "set" && outcome === "unknown" && !seen.has(value)),
   );
