@@ -43,14 +43,19 @@ export type VolumeOptions = {
 
 const promisedName = "promised.json";
 const folderName = /^shard-(?<id>[0-9]+)$/;
+/** What was a shard's folder and is being removed; a process that ends meanwhile leaves a part of it. */
+const droppedName = /^dropped-[0-9]+$/;
 
 export const createVolume = (options: VolumeOptions): Volume => {
   const { disk, folder, clusterId, clock, logger, createStore, fsync, events, limits } = options;
   let aside: Promise<void> = Promise.resolve();
+  let dropping: Promise<void> = Promise.resolve();
   return {
     // The first one: where there are two, either is the shard's that is told soon, or is let go then.
     found: async () => (await shardsIn(disk, folder))[0] ?? null,
     open: async (shard) => {
+      // What is dropped may be of this very shard.
+      await dropping;
       const holding = emptyHolding(shard, createStore());
       const log = await openLog({
         ...{ disk, folder: join(folder, `shard-${shard}`), identity: { clusterId, shard } },
@@ -71,9 +76,11 @@ export const createVolume = (options: VolumeOptions): Volume => {
       aside = setAside(disk, `${folder}/${promisedName}${besideSuffix}`);
     },
     keepOnly: (shard) => {
-      removeOthers(options, shard).catch((error: unknown) => {
-        logger.warn({ error }, "data of another shard cannot be removed");
-      });
+      dropping = dropping
+        .then(() => removeOthers(options, shard))
+        .catch((error: unknown) => {
+          logger.warn({ error }, "data of another shard cannot be removed");
+        });
     },
   };
 };
@@ -100,7 +107,19 @@ const shardsIn = async (disk: Disk, folder: string): Promise<readonly ShardId[]>
     return id === undefined ? [] : [shardId(Number(id))];
   });
 
+/**
+ * A folder is given another name before anything in it goes: half of a shard would be taken for one that is damaged, by a process that
+ * is to hold the shard again.
+ */
 const removeOthers = async ({ disk, folder }: VolumeOptions, kept: ShardId): Promise<void> => {
-  for (const shard of await shardsIn(disk, folder))
-    if (shard !== kept) await disk.removeFolder(join(folder, `shard-${shard}`));
+  const others = (await shardsIn(disk, folder)).filter((shard) => shard !== kept);
+  const dropped = (await disk.list(folder)).filter((name) => droppedName.test(name));
+  const next = 1 + Math.max(0, ...dropped.map((name) => Number(name.slice("dropped-".length))));
+  for (const [i, shard] of others.entries()) {
+    const name = `dropped-${next + i}`;
+    await disk.rename(join(folder, `shard-${shard}`), join(folder, name));
+    dropped.push(name);
+  }
+  if (others.length > 0) await disk.syncFolder(folder);
+  for (const name of dropped) await disk.removeFolder(join(folder, name));
 };

@@ -88,6 +88,9 @@ export const promote = (shard: Shard, promotion: Promotion): OwnerPlan => {
   const promised = members.filter((member) => hasPromised(member, shard, promotion));
   if (promised.length === 0 && !steppedDown) {
     if (members.length === 0) return nobody(shard, promotion);
+    // Who is on record may follow another shard by now: there is no word to wait for where there is nothing to lose.
+    const bare = beginBare(shard, promotion);
+    if (bare !== null) return bare;
     const who = several(members.map(({ pod }) => pod));
     return going(shard, promotion, { what: `waiting for the word of ${who}`, againMs: lookAgainMs });
   }

@@ -311,7 +311,7 @@ const isOwner = (world: World, { name }: SimPod): boolean =>
 const isSpare = (world: World, { name }: SimPod): boolean => {
   const stays = (pod: string): boolean => {
     const other = world.pods.get(pod);
-    return pod !== name && other !== undefined && other.running !== null && !other.deleting;
+    return pod !== name && (other?.running ?? null) !== null && other?.deleting === false;
   };
   return (
     ownershipOf(world)?.shards.every(

@@ -41,7 +41,11 @@ type Content = {
   /** Since the last sync. */
   writes: { at: number; bytes: Buffer }[];
 };
-type NameChange = { readonly folder: string; readonly undo: (names: Map<string, Content>) => void };
+/** What the names were before. */
+type NameChange = {
+  readonly folder: string;
+  readonly before: readonly (readonly [path: string, content: Content | undefined])[];
+};
 
 export const noSpace = (): Error =>
   Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
@@ -128,15 +132,23 @@ const create = (medium: Medium): MemoryDisk => {
     };
   };
   const change = (folder: string, ...paths: readonly string[]): void => {
-    const before = paths.map((path) => [path, names.get(path)] as const);
-    medium.changes.push({
-      folder,
-      undo: (target) => {
-        for (const [path, content] of before)
-          if (content === undefined) target.delete(path);
-          else target.set(path, content);
-      },
-    });
+    medium.changes.push({ folder, before: paths.map((path) => [path, names.get(path)] as const) });
+  };
+  /** With all that is in it, at once; what was changed in it and is not synced was changed under its new name. */
+  const renameFolder = (from: string, to: string): void => {
+    const inside = [...names].filter(([path]) => path.startsWith(`${from}/`));
+    if (inside.length === 0) throw notFound(from);
+    const moved = (path: string): string =>
+      path.startsWith(`${from}/`) ? `${to}${path.slice(from.length)}` : path;
+    medium.changes = medium.changes.map(({ folder, before }) => ({
+      folder: folder === from ? to : folder,
+      before: before.map(([path, content]) => [moved(path), content] as const),
+    }));
+    change(folderOf(to), ...inside.flatMap(([path]) => [path, moved(path)]));
+    for (const [path, content] of inside) {
+      names.delete(path);
+      names.set(moved(path), content);
+    }
   };
   const folderOf = (path: string): string => path.slice(0, path.lastIndexOf("/"));
 
@@ -160,7 +172,10 @@ const create = (medium: Medium): MemoryDisk => {
       // Names that were not synced: those changed last are undone, as many as chance has it.
       const { changes } = medium;
       const undone = random(changes.length + 1);
-      for (const { undo } of changes.slice(changes.length - undone).toReversed()) undo(found);
+      for (const { before } of changes.slice(changes.length - undone).toReversed())
+        for (const [path, content] of before)
+          if (content === undefined) found.delete(path);
+          else found.set(path, content);
       return createMemoryDisk(
         new Map([...found].map(([path, content]) => [path, survivor(content, random)])),
       );
@@ -188,7 +203,10 @@ const create = (medium: Medium): MemoryDisk => {
     rename: async (from, to) => {
       step("rename", to);
       const content = names.get(from);
-      if (content === undefined) throw notFound(from);
+      if (content === undefined) {
+        renameFolder(from, to);
+        return;
+      }
       change(folderOf(to), from, to);
       names.delete(from);
       names.set(to, content);
@@ -200,9 +218,10 @@ const create = (medium: Medium): MemoryDisk => {
       names.delete(path);
     },
     removeFolder: async (folder) => {
-      step("remove", folder);
+      // One name after the other: a process may end between two.
       for (const path of [...names.keys()]) {
         if (!path.startsWith(`${folder}/`)) continue;
+        step("remove", path);
         change(folderOf(path), path);
         names.delete(path);
       }

@@ -233,6 +233,15 @@ test("an empty volume never goes on by itself, but in a cluster that keeps nothi
     const bare = planned(shardWith({ inSync, slots: [] }), { cluster: lasting, sessions: [empty] });
     t.deepEqual([stateOf(bare), reasonsOf(bare)], [[4, writer, "second", "stable"], ["OwnerNamed"]]);
   }
+  // Nor is there any word to wait for: who is on record follows another shard by now, and promises nothing for this one.
+  const elsewhere = sessionOf(reader0, {
+    serving: { ...following(reader0).report.serving, shard: shardId(1) } as Session["report"]["serving"],
+  });
+  const waited = planned(shardWith({ inSync: [reader0], slots: [], phase: fencing }), {
+    ...{ cluster: lasting, sessions: [empty, elsewhere] },
+    ...remembering({}),
+  });
+  t.deepEqual([stateOf(waited), reasonsOf(waited)], [[4, writer, "second", "stable"], ["OwnerNamed"]]);
   const shard = shardWith({ inSync: [] });
   const lost = planned(shard, { sessions: [empty, ...blank] });
   t.deepEqual([stateOf(lost), reasonsOf(lost)], [[4, writer, "second", "stable"], ["DataLost"]]);
