@@ -52,7 +52,7 @@ export const createVolume = (options: VolumeOptions): Volume => {
   let dropping: Promise<void> = Promise.resolve();
   return {
     // The first one: where there are two, either is the shard's that is told soon, or is let go then.
-    found: async () => (await shardsIn(disk, folder))[0] ?? null,
+    found: async () => shardsIn(await disk.list(folder))[0] ?? null,
     open: async (shard) => {
       // What is dropped may be of this very shard.
       await dropping;
@@ -101,8 +101,8 @@ const setAside = async (disk: Disk, path: string): Promise<void> => {
 /** A block of a usual file system; a promise of a few shards is smaller. */
 const setAsideBytes = 4_096;
 
-const shardsIn = async (disk: Disk, folder: string): Promise<readonly ShardId[]> =>
-  (await disk.list(folder)).flatMap((name) => {
+const shardsIn = (names: readonly string[]): readonly ShardId[] =>
+  names.flatMap((name) => {
     const id = folderName.exec(name)?.groups?.["id"];
     return id === undefined ? [] : [shardId(Number(id))];
   });
@@ -112,8 +112,9 @@ const shardsIn = async (disk: Disk, folder: string): Promise<readonly ShardId[]>
  * is to hold the shard again.
  */
 const removeOthers = async ({ disk, folder }: VolumeOptions, kept: ShardId): Promise<void> => {
-  const others = (await shardsIn(disk, folder)).filter((shard) => shard !== kept);
-  const dropped = (await disk.list(folder)).filter((name) => droppedName.test(name));
+  const names = await disk.list(folder);
+  const others = shardsIn(names).filter((shard) => shard !== kept);
+  const dropped = names.filter((name) => droppedName.test(name));
   const next = 1 + Math.max(0, ...dropped.map((name) => Number(name.slice("dropped-".length))));
   for (const [i, shard] of others.entries()) {
     const name = `dropped-${next + i}`;

@@ -139,9 +139,9 @@ const create = (medium: Medium): MemoryDisk => {
     const inside = [...names].filter(([path]) => path.startsWith(`${from}/`));
     if (inside.length === 0) throw notFound(from);
     const moved = (path: string): string =>
-      path.startsWith(`${from}/`) ? `${to}${path.slice(from.length)}` : path;
+      path === from || path.startsWith(`${from}/`) ? `${to}${path.slice(from.length)}` : path;
     medium.changes = medium.changes.map(({ folder, before }) => ({
-      folder: folder === from ? to : folder,
+      folder: moved(folder),
       before: before.map(([path, content]) => [moved(path), content] as const),
     }));
     change(folderOf(to), ...inside.flatMap(([path]) => [path, moved(path)]));
