@@ -94,16 +94,18 @@ export const faultsOf = async (load: LoadPod): Promise<void> => {
 export const atRest = async (): Promise<void> => {
   await test("at rest nothing is written to the API server", async () => {
     await settled("demo", "3/3", "3/3");
-    await sleep(11_000);
+    // Counts that the load left are written at a look at everything, every 10 s, once the last such write is 10 s old.
+    await sleep(22_000);
     const of = (version: string, kinds: string): Promise<string> =>
       field(`{range .items[*]}{.kind}/{.metadata.name}={.metadata.${version}} {end}`, ...in_, kinds);
     // Kubernetes' own controllers write the status of the latter.
     const versions = async (): Promise<string> =>
       `${await of("resourceVersion", "shc,sht,svc,secrets")}${await of("generation", "sts,pdb")}`;
-    const before = await versions();
+    const status = (): Promise<string> => field("{.status}", ...in_, "shc", "demo");
+    const [before, statusBefore] = [await versions(), await status()];
     await sleep(15_000);
     const after = await versions();
-    expect(before === after, `\n${before}\n${after}`);
+    expect(before === after, `\n${before}\n${after}\n${statusBefore}\n${await status()}`);
     return "15 s";
   });
 };

@@ -60,7 +60,10 @@ test("wherever a process ends that drops a shard, it is there whole or not at al
     const one = disk.restarted();
     one.stopAt(end);
     await drop(one);
-    const after = [one.restarted(), ...[1, 2, 3, 4].map((seed) => one.afterPowerLoss(randomFrom(seed).below))];
+    const after = [
+      one.restarted(),
+      ...[1, 2, 3, 4].map((seed) => one.afterPowerLoss(randomFrom(seed).below)),
+    ];
     for (const [i, found] of after.entries()) {
       const keys = await keysIn(found.restarted());
       t.true(keys === 3 || keys === 0, `${keys} keys, end ${end}, way ${i}`);
