@@ -52,8 +52,8 @@ export type RoleOptions = ProcessContext & {
   readonly leaseMs: () => number;
   /** Info should hear of it at once. */
   readonly changed: () => void;
-  /** A shard is held whole: what the volume has of others can go. */
-  readonly whole: (held: Held) => void;
+  /** A copy is whole, and is what a restart finds. */
+  readonly whole: () => void;
 };
 
 export const nowOf = (clock: Clock): Now => ({ nowMs: clock.nowMs(), wallMs: clock.wallMs() });
@@ -194,7 +194,7 @@ const endCopy = (options: RoleOptions, following: Following): void => {
     () => {
       following.isSettling = false;
       following.subscriber?.ack();
-      whole(held);
+      whole();
     },
     (error: unknown) => {
       logger.error({ reason: messageOf(error) }, "full copy cannot be kept");

@@ -1,5 +1,5 @@
 import { EdisError } from "../core/errors.ts";
-import { slotCount, version, type Epoch, type ShardId, type Version } from "../core/ids.ts";
+import { slotCount, version, type Epoch, type Version } from "../core/ids.ts";
 import type { Report, ToShard } from "../core/message.ts";
 import { usualSettings, type Settings } from "../core/settings.ts";
 import type { Member, Shard, TopologyIndex } from "../core/topology.ts";
@@ -9,6 +9,7 @@ import type { LogEvents } from "./log/log.ts";
 import { follow as followSettings } from "./memory.ts";
 import { createPromises, type PromiseOptions, type Promises } from "./promise.ts";
 import type { Holding } from "./holding.ts";
+import { createKept, type Kept, type KeptOptions } from "./kept.ts";
 import { createReader } from "./reader.ts";
 import { isSameServed, servedNow, slotsServed, type Served } from "./moves/slots.ts";
 import {
@@ -87,7 +88,7 @@ export type RolesOptions = Omit<ServingOptions, "promises"> & {
   /** Resolves once these promises are on the volume, and survive. */
   readonly keepPromises: PromiseOptions["write"];
   readonly open: ShelfOptions["open"];
-  readonly whole: (shard: ShardId) => void;
+  readonly keepOnly: KeptOptions["keepOnly"];
   /** The memory limit of this process's own container; null where there is none. */
   readonly containerBytes: number | null;
 };
@@ -96,6 +97,7 @@ type State = Omit<Serving, "options"> & {
   readonly options: RolesOptions & ServingOptions;
   /** What the slots of what is held were made from. */
   served: { readonly by: Holding; readonly what: Served } | null;
+  readonly kept: Kept;
 };
 
 const tickEveryMs = 20;
@@ -170,8 +172,8 @@ const createState = (given: RolesOptions): State => {
   const options = { ...given, promises };
   const roleOptions: RoleOptions = {
     ...options,
-    whole: ({ holding }) => {
-      options.whole(holding.shard);
+    whole: () => {
+      state.kept.follow(state);
     },
     leaseMs: () => settingsOf(state).leaseMs,
   };
@@ -183,7 +185,7 @@ const createState = (given: RolesOptions): State => {
   });
   const state: State = {
     ...{ options, roleOptions, role: { kind: "nothing" }, index: null, slots: new Uint8Array(slotCount) },
-    served: null,
+    ...{ served: null, kept: createKept(options) },
     ...{ shelf, isFull: false, isStopped: false, isFlushDue: false, undurable: createUndurable() },
     ...{ nothing: null, activated: new Map(), duty: { kind: "nothing", shard: null }, marks: 0 },
   };
@@ -203,6 +205,7 @@ const become = (state: State): void => {
   if (!ownsNewerThan(state, index)) take(state, state.duty);
   followTenure(state, index);
   followMap(state, index);
+  state.kept.follow(state);
   if (state.role !== before) options.changed();
 };
 
@@ -332,7 +335,6 @@ const begin = (state: State, held: Held, epoch: Epoch): void => {
   publisher.serve(held, tenure);
   state.role = { kind: "owner", held, writer, tenure };
   flush(state);
-  options.whole(shard);
   logger.info({ shard, epoch, version: holding.version, keys: holding.store.keys() }, "owns the shard");
 };
 
@@ -394,6 +396,7 @@ const leave = (state: State): void => {
   if (role.kind === "nothing") return;
   flush(state);
   state.role = { kind: "nothing" };
+  state.kept.leave();
   state.shelf.put(role.held);
   options.publisher.stop(
     new EdisError("not-serving", "Cannot go on with this copy: this process serves it no longer"),

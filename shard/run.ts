@@ -77,8 +77,8 @@ export const startShard = async (config: Config, rim: Rim): Promise<Shard> => {
     ...{ journal: createJournal(), containerBytes: config.ownContainer ? containerBytes() : null },
     open: (shard) => volume.open(shard),
     keepPromises: (promised) => volume.promise(promised),
-    whole: (shard) => {
-      volume.keepOnly(shard);
+    keepOnly: (shards) => {
+      volume.keepOnly(shards);
     },
     changed: () => {
       moves.follow();

@@ -12,7 +12,7 @@ import type { LogLimits } from "./log/logLimits.ts";
 import { openLog } from "./log/open.ts";
 import type { Store } from "./store/store.ts";
 
-/** The folder on this process's volume: one shard's data below it, two while one takes the place of another. */
+/** The folder on this process's volume: the data of the shard that is held below it, and of those that are not to go yet. */
 export type Volume = {
   /** The shard that was held here last; null where there is none. */
   readonly found: () => Promise<ShardId | null>;
@@ -25,8 +25,8 @@ export type Volume = {
   readonly promised: () => Promise<readonly Promised[]>;
   /** Resolves once it survives. */
   readonly promise: (promised: readonly Promised[]) => Promise<void>;
-  /** The shard is held whole: what is there of others goes. */
-  readonly keepOnly: (shard: ShardId) => void;
+  /** What is there of other shards than these goes. */
+  readonly keepOnly: (shards: readonly ShardId[]) => void;
 };
 
 export type VolumeOptions = {
@@ -51,7 +51,7 @@ export const createVolume = (options: VolumeOptions): Volume => {
   let aside: Promise<void> = Promise.resolve();
   let dropping: Promise<void> = Promise.resolve();
   return {
-    // The first one: where there are two, either is the shard's that is told soon, or is let go then.
+    // The first one: where there are more, the shard that is told soon is read then.
     found: async () => shardsIn(await disk.list(folder))[0] ?? null,
     open: async (shard) => {
       // What is dropped may be of this very shard.
@@ -75,9 +75,9 @@ export const createVolume = (options: VolumeOptions): Volume => {
       // A shard may be without an owner until this one is kept: only the next promise waits for what is set aside for it.
       aside = setAside(disk, `${folder}/${promisedName}${besideSuffix}`);
     },
-    keepOnly: (shard) => {
+    keepOnly: (shards) => {
       dropping = dropping
-        .then(() => removeOthers(options, shard))
+        .then(() => removeOthers(options, shards))
         .catch((error: unknown) => {
           logger.warn({ error }, "data of another shard cannot be removed");
         });
@@ -111,9 +111,9 @@ const shardsIn = (names: readonly string[]): readonly ShardId[] =>
  * A folder is given another name before anything in it goes: half of a shard would be taken for one that is damaged, by a process that
  * is to hold the shard again.
  */
-const removeOthers = async ({ disk, folder }: VolumeOptions, kept: ShardId): Promise<void> => {
+const removeOthers = async ({ disk, folder }: VolumeOptions, kept: readonly ShardId[]): Promise<void> => {
   const names = await disk.list(folder);
-  const others = shardsIn(names).filter((shard) => shard !== kept);
+  const others = shardsIn(names).filter((shard) => !kept.includes(shard));
   const dropped = names.filter((name) => droppedName.test(name));
   const next = 1 + Math.max(0, ...dropped.map((name) => Number(name.slice("dropped-".length))));
   for (const [i, shard] of others.entries()) {

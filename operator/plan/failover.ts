@@ -107,6 +107,12 @@ export const promote = (shard: Shard, promotion: Promotion): OwnerPlan => {
       againMs: promisesMs - memory.phaseMs,
     });
   }
+  // Its copy may be all that is left of what was acknowledged.
+  const reading = promised.filter(isReading);
+  if (reading.length > 0) {
+    const who = several(reading.map(({ pod }) => pod));
+    return going(shard, promotion, { what: `${who} reads its copy`, againMs: lookAgainMs });
+  }
   const candidates = (ownPromised ? [...promised, own] : promised).filter(
     (session) => placeIn(session, shard) !== null && !session.report.leaving,
   );
@@ -128,6 +134,10 @@ const leaseLeftMs = (shard: Shard, promotion: Promotion, promised: readonly Sess
 
 const hasPromised = ({ report: { promised } }: Session, shard: Shard, { at }: Promotion): boolean =>
   promised?.shard === shard.id && promised.epoch >= at;
+
+/** It served another shard, or has just started: what it has of the one that it has promised for is on its volume still. */
+const isReading = ({ report: { serving, held, leaving } }: Session): boolean =>
+  serving.kind === "nothing" && held === null && !leaving;
 
 const failedOver = (shard: Shard, best: Session, at: Epoch): PlannedEvent => {
   const held = placeText(placeIn(best, shard));
@@ -219,13 +229,17 @@ const epochAfter = ({ epoch: before, phase }: Shard): Epoch =>
 
 /**
  * A cluster that is to keep nothing goes on empty where nobody holds anything any more: the old process has ended, everybody in
- * sync is there and empty, and readers had time to say what they hold. Null where that is not so.
+ * sync follows the shard and has nothing of it, and readers had time to say what they hold. Null where that is not so.
  */
 const beginEmpty = (shard: Shard, context: OwnerContext): OwnerPlan | null => {
   const { rules, name, sessions, holders, readers, leadingMs } = context;
   const home = sessions.get(writerPod(name, shard.id));
+  const follows = (pod: string): boolean => {
+    const serving = sessions.get(pod)?.report.serving;
+    return serving?.kind === "reader" && serving.shard === shard.id;
+  };
   if (!rules.ephemeral || home === undefined || home.report.leaving || holders.length > 0) return null;
-  if (!isDead(shard, context) || !shard.inSync.every((pod) => sessions.has(pod))) return null;
+  if (!isDead(shard, context) || !shard.inSync.every((pod) => pod === home.pod || follows(pod))) return null;
   const waitedMs = Math.min(home.ageMs, leadingMs);
   const isSilent = readers.some((pod) => !sessions.has(pod));
   if (isSilent && waitedMs < missReadersMs) {

@@ -74,11 +74,8 @@ const neededWhere = ({ shards, sessions }: ReadersInput): ReadonlyMap<string, Sh
     const session = shard.owner === null ? undefined : sessions.get(shard.owner.pod);
     const isServed = session !== undefined && isRef(shard.owner, session) && ownsIn(session, shard);
     if (isServed && shard.phase.kind === "stable") continue;
-    for (const pod of shard.inSync) {
-      const held = sessions.get(pod)?.report.held ?? null;
-      // One that holds another shard by now is of no use to this one.
-      if (held === null || held.shard === shard.id) pin(pod, shard.id);
-    }
+    // One that serves another shard by now has its copy still: it keeps it for as long as it is on record.
+    for (const pod of shard.inSync) pin(pod, shard.id);
   }
   return needed;
 };

@@ -30,7 +30,7 @@ const written = async (): Promise<MemoryDisk> => {
 /** Drops what is not the kept shard's, as far as the process gets. */
 const drop = async (disk: MemoryDisk): Promise<void> => {
   const volume = volumeOn(disk);
-  volume.keepOnly(kept);
+  volume.keepOnly([kept]);
   // It waits for that; a process that has ended opens nothing more.
   await volume
     .open(kept)
@@ -49,6 +49,18 @@ test("what another shard had is gone, and nothing is left of it", async (t) => {
   await drop(disk);
   t.deepEqual(await disk.list(folder), [`shard-${kept}`]);
   t.is(await volumeOn(disk).found(), kept);
+});
+
+test("what is not to go yet stays, whatever is held", async (t) => {
+  const disk = await written();
+  const volume = volumeOn(disk);
+  const third = shardId(kept + 1);
+  await (await volume.open(third)).log.close();
+  volume.keepOnly([kept, identity.shard]);
+  const { holding, log } = await volume.open(identity.shard);
+  t.is(holding.store.keys(), 3);
+  await log.close();
+  t.deepEqual(await disk.list(folder), [`shard-${identity.shard}`, `shard-${kept}`]);
 });
 
 test("wherever a process ends that drops a shard, it is there whole or not at all; the next one drops the rest", async (t) => {
@@ -75,7 +87,7 @@ test("wherever a process ends that drops a shard, it is there whole or not at al
 
 test("a shard that is wanted again waits for what was dropped of it, and begins anew", async (t) => {
   const volume = volumeOn(await written());
-  volume.keepOnly(kept);
+  volume.keepOnly([kept]);
   const { holding, log } = await volume.open(identity.shard);
   t.is(holding.store.keys(), 0);
   await log.close();

@@ -93,6 +93,12 @@ export const mutants: readonly Mutant[] = [
     to: `      if (event.through > writer.durable) writer.durable = event.through;`,
     tests: "test/shard/writer.test.ts",
   }),
+  one("drops-what-others-count-on", "10: whoever is on record keeps its copy", {
+    file: "shard/kept.ts",
+    from: `inSync.includes(pod)`,
+    to: `inSync.length < 0`,
+    tests: "test/shard/kept.test.ts",
+  }),
   one("counts-before-first-record", "5: a follower enters S when it holds the epoch's first record", {
     file: "shard/inSync.ts",
     from: `  acked >= begins &&\n`,

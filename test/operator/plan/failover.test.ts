@@ -1,7 +1,7 @@
 import test from "ava";
 import { epoch, shardId, version } from "../../../core/ids.ts";
 import type { Session } from "../../../operator/plan/model.ts";
-import { sessionOf } from "../../support/planWorld.ts";
+import { reading, sessionOf } from "../../support/planWorld.ts";
 import {
   again,
   cluster,
@@ -181,6 +181,23 @@ test("others of S have a moment to say what they hold; those that are ending are
   t.is(stateOf(planned(shard, { sessions: leaving, ...dead }))[1], reader1);
 });
 
+test("a member that has promised and still reads its copy from its volume is waited for", (t) => {
+  const shard = shardWith({ phase: fencing });
+  const promised = { shard: shardId(0), epoch: epoch(4), leftMs: 0 };
+  const back = again(9, { promised });
+  const readingIt = sessionOf(reader0, { promised });
+  const waited = planned(shard, { sessions: [back, readingIt, promising(reader1)], ...dead });
+  t.deepEqual([stateOf(waited), troublesOf(waited)], [fenced, ["FailingOver"]]);
+  t.regex(waited.troubles[0]?.message ?? "", /demo-read-0 reads its copy/);
+  const there = planned(shard, { sessions: [back, promising(reader0, 0, { version: 10 })], ...dead });
+  t.is(stateOf(there)[1], reader0);
+  // One that follows and has nothing has lost its volume.
+  const blank = sessionOf(reader0, { promised, serving: reading(0, "connecting", 0, 0) });
+  t.is(stateOf(planned(shard, { sessions: [back, blank], ...dead }))[1], writer);
+  const ending = sessionOf(reader0, { promised, leaving: true });
+  t.is(stateOf(planned(shard, { sessions: [back, ending, promising(reader1)], ...dead }))[1], writer);
+});
+
 test("the old owner's pod is a candidate as well: it wins with more, or where all hold the same", (t) => {
   const shard = shardWith({ phase: fencing });
   const back = (at: number): ReturnType<typeof again> =>
@@ -245,6 +262,16 @@ test("an empty volume never goes on by itself, but in a cluster that keeps nothi
   const shard = shardWith({ inSync: [] });
   const lost = planned(shard, { sessions: [empty, ...blank] });
   t.deepEqual([stateOf(lost), reasonsOf(lost)], [[4, writer, "second", "stable"], ["DataLost"]]);
+  // Who is on record and does another shard's work, or has not begun, may have all that is left on its volume.
+  const counted = shardWith({ inSync: [reader0], phase: fencing });
+  const promised = { shard: shardId(0), epoch: epoch(4), leftMs: 0 };
+  const serves = (other: Session["report"]["serving"]) =>
+    planned(counted, {
+      sessions: [empty, sessionOf(reader0, { serving: other, promised }), sessionOf(reader1)],
+    });
+  t.deepEqual(stateOf(serves({ kind: "nothing" })), fenced);
+  t.deepEqual(stateOf(serves(reading(1, "streaming", 0, 3))), fenced);
+  t.deepEqual(reasonsOf(serves(reading(0, "connecting", 0, 0))), ["DataLost"]);
   const held = planned(shard, { sessions: [empty, following(reader0), sessionOf(reader1)] });
   t.deepEqual([stateOf(held), troublesOf(held)], [kept, ["NothingToPromote"]]);
   t.deepEqual(

@@ -1,6 +1,6 @@
 import test from "ava";
 import fc from "fast-check";
-import { slotCount } from "../../../core/ids.ts";
+import { slotCount, shardId } from "../../../core/ids.ts";
 import { countSlots } from "../../../core/topology.ts";
 import type { Observed, Ownership, Plan } from "../../../operator/plan/model.ts";
 import { plan } from "../../../operator/plan/plan.ts";
@@ -210,6 +210,26 @@ test("readers that are in sync with an owner that is gone stay until another has
     ownership: { ...ownership, shards: recorded },
   });
   t.is(done.workload.readers, 0);
+});
+
+test("a reader that follows another shard by now is called back while it is on record with an owner that is gone", (t) => {
+  const { observed } = settle(observedOf(clusterOf(2, 2)), anywhere);
+  const { ownership } = observed;
+  if (ownership === null) throw new Error("there is no ownership");
+  const { assignments } = ownership;
+  const moved = assignments.find(({ shard }) => shard === 1);
+  if (moved === undefined) throw new Error("shard 1 has no reader");
+  // It holds all of shard 1, and shard 0 counts on it still.
+  const shards = ownership.shards.map((shard) =>
+    shard.id === 0 ? { ...shard, inSync: [moved.pod] } : shard,
+  );
+  const seen = { ...observed, ownership: { ...ownership, shards } };
+  t.deepEqual(plan(seen).ownership.assignments, assignments);
+  const sessions = observed.sessions.filter(({ pod }) => pod !== "demo-write-0");
+  t.deepEqual(
+    plan({ ...seen, sessions }).ownership.assignments.find(({ pod }) => pod === moved.pod),
+    { pod: moved.pod, shard: shardId(0) },
+  );
 });
 
 test("readers that were let go while their owner was silently gone are called back to take its place", (t) => {
