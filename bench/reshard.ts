@@ -70,8 +70,9 @@ const takeRound = async (): Promise<Round> => {
   return { redis, valkey, edis, fresh, load, written };
 };
 
-/** Without that in which the load began. */
-const phasesOf = (written: Written | null): readonly WritePhase[] => written?.phases.slice(1) ?? [];
+/** Without that in which the load began, and what is between two moves. */
+const phasesOf = (written: Written | null): readonly WritePhase[] =>
+  written?.phases.slice(1).filter(({ name }) => name !== "between") ?? [];
 
 const phaseRow = ({ name, writes, failed, ...ms }: WritePhase): readonly string[] => [
   ...[name, `${writes}`, `${failed}`],
@@ -106,7 +107,8 @@ const tellAll = (rounds: readonly Round[]): void => {
 defaults. Valkey: CLUSTER MIGRATESLOTS, its atomic slot migration, at all three sources at once. Neither writes to disk, and their fourth member runs and is known to all before it begins. Edis, as it comes
 (\`fsync: everysec\`; what moves is synced at its new owner before it is given over), local processes: the fourth writer runs without slots, as \`rebalance.paused\` says, and *from the wish on* begins
 with the change of the file that takes that away; in one row with the change of \`writers\` from 3 to 4, which starts the fourth writer's process as well. All end when a client that watches knows the last slot at its new owner. Load: writes of 100 bytes to keys drawn at random, through the client library, from a process of its own, at
-a higher priority where the user may have that (root); latencies count from the instant at which a write was due, and *load's own* is from there to when it was handed to the client. The processes share the machine's cores.`,
+a higher priority where the user may have that (root); latencies count from the instant at which a write was due, and *load's own* is from there to when it was handed to the client. The processes share the machine's cores.
+*Meanwhile* is the first time that these processes move anything; the same load then goes on while the fourth writer is taken away and added again, which three of them and the client have done before.`,
       tables: [
         {
           caption: "",

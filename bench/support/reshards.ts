@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { connect, type Client, type Topology } from "../../client/index.ts";
 import { systemClock } from "../../core/clock.ts";
 import { slotOf } from "../../core/slot.ts";
+import { countSlots } from "../../core/topology.ts";
 import { slotMapOf } from "../../operator/plan/slots.ts";
 import { clusterYaml, startLocalWorld, type LocalWorld } from "../../test/support/localCluster.ts";
 import { until } from "../../test/support/net.ts";
@@ -11,7 +12,7 @@ import { ask } from "./ask.ts";
 import { fillCluster, keyText } from "./fill.ts";
 import { cpuMicros, removeAtExit } from "./process.ts";
 import { startRedisCluster } from "./redisCluster.ts";
-import { startWriter, type Written } from "./writer.ts";
+import { startWriter, type Writer, type Written } from "./writer.ts";
 
 /** A quarter of the slots goes from three writers to a fourth, in three ways. */
 
@@ -113,14 +114,37 @@ export const reshardEdis = async (
     const cpu = cpuSince(world);
     const took = await wish(world, client, told);
     told(cpu());
-    writer?.phase("after");
-    if (writer !== null) await systemClock.sleep(2_000);
-    const written = (await writer?.end()) ?? null;
     const after = slotMapOf(client.topology().shards);
+    if (writer !== null) {
+      writer.phase("after");
+      await systemClock.sleep(2_000);
+      await thereAndBack(world, client, writer);
+    }
+    const written = (await writer?.end()) ?? null;
     client.close();
     return { ...took, keys: countMoved(keys, (slot) => map[slot] !== after[slot]), written };
   } finally {
     await world.stop();
+  }
+};
+
+/** Back to three writers, and to four once more: by now all but the fourth have done it before. */
+const thereAndBack = async (
+  { write }: LocalWorld,
+  { topology }: Pick<Client, "topology">,
+  { phase }: Pick<Writer, "phase">,
+): Promise<void> => {
+  for (const [writers, name] of [
+    [3, "back to three"],
+    [4, "to four again"],
+  ] as const) {
+    phase("between");
+    await systemClock.sleep(3_000);
+    phase(name);
+    write(clusterYaml(writers, 0));
+    await until("slots have moved", () => isOver(topology(), writers), withinMs);
+    phase(`after ${name}`);
+    await systemClock.sleep(2_000);
   }
 };
 
@@ -160,7 +184,7 @@ const wish = (
       const nowMs = performance.now();
       told(`${(nowMs - wishedMs).toFixed(0).padStart(6)} ms  ${stageText(topology)}`);
       if (beganMs === 0 && topology.moves.length > 0) beganMs = nowMs;
-      if (!isOver(topology)) return;
+      if (!isOver(topology, 4)) return;
       cancel();
       stop();
       resolve({ wholeMs: nowMs - wishedMs, movingMs: nowMs - beganMs });
@@ -169,10 +193,10 @@ const wish = (
   });
 };
 
-const isOver = ({ shards, moves }: Topology): boolean =>
-  shards.length === 4 &&
-  moves.length === 0 &&
-  shards.every(({ slots }) => slots.reduce((sum, [from, to]) => sum + to - from + 1, 0) >= movedSlots - 1);
+const isOver = ({ shards, moves }: Topology, writers: 3 | 4): boolean => {
+  const owning = shards.map(({ slots }) => countSlots(slots)).filter((slots) => slots > 0);
+  return moves.length === 0 && owning.length === writers && owning.every((slots) => slots >= movedSlots - 1);
+};
 
 const stageText = ({ shards, members, moves, mapVersion }: Topology): string => {
   const owners = shards.map(({ owner, epoch }) => {
