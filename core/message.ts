@@ -243,6 +243,8 @@ const register = v.object({
   ...processId.entries,
   /** Those that had its volume before and have ended, as far as it can tell; the latest first. */
   ended: v.optional(v.pipe(v.array(processId), v.maxLength(endedProcessesMax)), []),
+  /** Those that had its volume before, whether or not it can tell that they have ended; the latest first. */
+  had: v.optional(v.pipe(v.array(processId), v.maxLength(endedProcessesMax)), []),
 });
 /** From an owner, now and then: how many bytes each of its slots has, in the order of the slots, as 32-bit floats (little-endian). */
 const slotSizes = v.object({

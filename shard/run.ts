@@ -238,10 +238,10 @@ const openSession = (
 const registerOf = (
   { home, node, zone }: Config,
   address: Address,
-  { uid, startedAtMs, ended }: Taken,
+  { uid, startedAtMs, ended, had }: Taken,
 ): Register => ({
   ...{ kind: "register", home, address, node, zone },
-  ...{ uid, startedAtMs, ended: [...ended] },
+  ...{ uid, startedAtMs, ended: [...ended], had: [...had] },
 });
 
 const storesOf = ({ random, createStore }: Rim): (() => Store) =>

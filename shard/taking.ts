@@ -12,6 +12,8 @@ import { readDocument, writeDocument } from "./log/document.ts";
 export type Taken = ProcessId & {
   /** Processes that had it before and are known to have ended; the latest first. */
   readonly ended: readonly ProcessId[];
+  /** Processes that had it before, be they known to have ended or not; the latest first. */
+  readonly had: readonly ProcessId[];
   readonly release: () => void;
 };
 
@@ -29,7 +31,10 @@ const holderName = "holder.json";
 const lookEveryMs = 50;
 
 const processId = v.object({ uid: v.string(), startedAtMs: v.number() });
-const holderSchema = v.object({ kernel: v.string(), held: processId, ended: v.array(processId) });
+const holderSchema = v.object({
+  ...{ kernel: v.string(), held: processId, ended: v.array(processId) },
+  had: v.optional(v.array(processId), []),
+});
 
 /**
  * Waits until no other process has the volume, and takes it. A pod can be replaced while its container still runs (deleted by
@@ -50,13 +55,14 @@ export const takeVolume = async (options: TakeOptions): Promise<Taken> => {
   const before = await holderBefore(disk, folder, logger);
   const isSame = before !== null && kernel !== "" && before.kernel === kernel;
   const ended = isSame ? [before.held, ...before.ended].slice(0, endedProcessesMax) : [];
+  const had = before === null ? [] : [before.held, ...before.had].slice(0, endedProcessesMax);
   try {
-    await writeDocument(disk, { folder, name: holderName }, { kernel, held: self, ended });
+    await writeDocument(disk, { folder, name: holderName }, { kernel, held: self, ended, had });
   } catch (error) {
     // A full volume. Whoever comes next does not learn that this process has ended, and says less for it.
     logger.warn({ folder, why: messageOf(error) }, "cannot note who has this volume");
   }
-  return { ...self, ended, release };
+  return { ...self, ended, had, release };
 };
 
 const lockIn = async (disk: Disk, folder: string): Promise<Taken["release"] | null> => {

@@ -6,6 +6,7 @@ import { several } from "./events.ts";
 import type { PlannedEvent, Session } from "./model.ts";
 import {
   furthest,
+  hasVolumeOf,
   isDead,
   isRef,
   lookAgainMs,
@@ -171,7 +172,11 @@ const promoteByForce = (shard: Shard, promotion: Promotion): OwnerPlan => {
   return named(shard, best, { at, event: { type: "Warning", reason: "ForcedFailover", message } });
 };
 
-/** Rule 11: nobody else is in sync, so only a process on the owner's own volume can go on, and only one that holds the shard. */
+/**
+ * Rule 11: nobody else is in sync, so only a process on the owner's own volume can go on, and only one that holds the shard; or one that
+ * holds nothing, as the owner's process did when it was named, on the volume that this process had: the epoch's first record would be
+ * there, had anything been answered.
+ */
 const restart = (shard: Shard, context: OwnerContext): OwnerPlan => {
   const { owner } = shard;
   const next = successor(shard, context);
@@ -184,6 +189,10 @@ const restart = (shard: Shard, context: OwnerContext): OwnerPlan => {
   }
   const place = placeIn(next, shard);
   const least = context.process?.held ?? null;
+  if (place === null && least === null && hasVolumeOf(next, context.process)) {
+    const message = `${next.pod} came up again and owns shard ${shard.id} from epoch ${shard.epoch + 1} on: its former process had ended before it wrote anything`;
+    return named(shard, next, { event: { type: "Normal", reason: "OwnerNamed", message } });
+  }
   if (place === null || (least !== null && isAfter(least, place))) return nobody(shard, context);
   const message = `${next.pod} came up again with shard ${shard.id} as of ${placeText(place)} and owns it from epoch ${shard.epoch + 1} on`;
   return named(shard, next, { event: { type: "Normal", reason: "OwnerNamed", message } });

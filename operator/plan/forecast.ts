@@ -197,7 +197,7 @@ const difference = (
 const newcomer = (pod: string): Session => ({
   ...{ pod, incarnation: "", ageMs: 0, silentMs: 0, slotSizes: null },
   registered: {
-    ...{ home: "reader", node: "", zone: "", uid: "", startedAtMs: 0, ended: [] },
+    ...{ home: "reader", node: "", zone: "", uid: "", startedAtMs: 0, ended: [], had: [] },
     address: { host: "", client: 0, replication: 0, http: 0, resp: 0 },
   },
   report: idleReport(pod),

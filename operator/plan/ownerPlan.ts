@@ -1,4 +1,5 @@
 import { epoch, type Epoch } from "../../core/ids.ts";
+import type { ProcessId } from "../../core/message.ts";
 import { isAfter, type Place } from "../../core/request.ts";
 import type { PodRef, Shard } from "../../core/topology.ts";
 import { hasEnded } from "./ended.ts";
@@ -113,10 +114,15 @@ export const isDead = (shard: Shard, context: OwnerContext): boolean => {
   const next = successor(shard, context)?.registered;
   if (next === undefined || process.startedAtMs === 0) return false;
   if (next.uid === process.uid && next.startedAtMs > process.startedAtMs) return true;
-  return next.ended.some(
-    ({ uid, startedAtMs }) => uid === process.uid && startedAtMs === process.startedAtMs,
-  );
+  return hadBefore(next.ended, process);
 };
+
+/** Whether a process has the volume that another had: what survives of what that one wrote is there. */
+export const hasVolumeOf = ({ registered }: Session, process: OwnerProcess | null): boolean =>
+  process !== null && hadBefore(registered.had, process);
+
+const hadBefore = (those: readonly ProcessId[], { uid, startedAtMs }: OwnerProcess): boolean =>
+  those.some((before) => before.uid === uid && before.startedAtMs === startedAtMs);
 
 export const ownsIn = ({ report: { serving } }: Session, shard: Shard): boolean =>
   serving.kind === "owner" && serving.shard === shard.id && serving.epoch === shard.epoch;

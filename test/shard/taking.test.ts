@@ -63,10 +63,15 @@ test("under another kernel nobody is known to have ended; nor where what was not
   const elsewhere = { ...systemDisk, kernel: () => Promise.resolve("another") };
   const second = await takeVolume(optionsOf(folder, "second", elsewhere));
   t.deepEqual(second.ended, []);
+  t.deepEqual(
+    second.had.map(({ uid }) => uid),
+    ["first"],
+    "but it had this very volume",
+  );
   second.release();
   await writeFile(join(folder, "holder.json"), "{}");
   const third = await takeVolume(optionsOf(folder, "third"));
-  t.deepEqual(third.ended, []);
+  t.deepEqual([third.ended, third.had], [[], []]);
   third.release();
   await rm(folder, { recursive: true });
 });

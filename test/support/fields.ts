@@ -8,7 +8,12 @@ export const shardFields = {
   ...{ inSync: [], syncSeq: 0, phase: { kind: "stable" }, mapVersion: mapVersion(1) },
 } as const satisfies Partial<Shard>;
 export const topologyFields = { mapVersion: mapVersion(1), moves: [] } as const satisfies Partial<Topology>;
-export const registerFields = { uid: "", startedAtMs: 0, ended: [] } as const satisfies Partial<Register>;
+export const registerFields = {
+  uid: "",
+  startedAtMs: 0,
+  ended: [],
+  had: [],
+} as const satisfies Partial<Register>;
 export const reportFields = { seq: 0, promised: null, topology: null } as const satisfies Partial<Report>;
 /** Of an owner's `serving`. */
 export const owningFields: Pick<

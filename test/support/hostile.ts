@@ -69,6 +69,7 @@ export const seeds: readonly Uint8Array[] = [
     uid: "u",
     startedAtMs: 1,
     ended: [{ uid: "before", startedAtMs: 1 }],
+    had: [],
   }),
   encodeMessage({
     kind: "report",

@@ -75,8 +75,9 @@ export type SessionFields = {
   /** Of the pod; the process started at `startedAtMs`, or as its incarnation says: first, second, third. */
   readonly uid?: string;
   readonly startedAtMs?: number;
-  /** Those that had its volume before. */
+  /** Those that had its volume before, and are known to have ended or not. */
   readonly ended?: readonly ProcessId[];
+  readonly had?: readonly ProcessId[];
   readonly promised?: Report["promised"];
   readonly topology?: Report["topology"];
 };
@@ -105,6 +106,7 @@ export const sessionOf = (pod: string, fields: SessionFields = {}): Session => {
       uid: fields.uid ?? `uid of ${pod}`,
       startedAtMs: fields.startedAtMs ?? 1_000 * (1 + incarnations.indexOf(incarnation)),
       ended: [...(fields.ended ?? [])],
+      had: [...(fields.had ?? [])],
       address: { host: "10.0.0.1", client: 1, replication: 2, http: 3, resp: 4 },
     },
     report: {

@@ -1,5 +1,6 @@
 import test from "ava";
 import { epoch, shardId, version } from "../../../core/ids.ts";
+import type { Place } from "../../../core/request.ts";
 import type { Session } from "../../../operator/plan/model.ts";
 import { reading, sessionOf } from "../../support/planWorld.ts";
 import {
@@ -24,6 +25,13 @@ import {
   writer,
 } from "../../support/ownerWorld.ts";
 
+const lasting = {
+  ...cluster,
+  spec: {
+    ...cluster.spec,
+    storage: { ephemeral: false, size: "1Gi", storageClassName: "", whenDeleted: "Retain" },
+  },
+} as const;
 const kept = [3, writer, "first", "stable"];
 const fenced = [3, writer, "first", "fencing"];
 const readers = [following(reader0), following(reader1)];
@@ -230,16 +238,19 @@ test("without a reader in sync only the owner's own volume goes on, once its old
   t.regex(twin.troubles[0]?.message ?? "", /may still take writes/);
   const older = planned(shard, { sessions: [again(9)] }, { held: { epoch: epoch(3), version: version(10) } });
   t.deepEqual(troublesOf(older), ["NothingToPromote"], "that is another volume than the one it began with");
+  // It had nothing when it was named, and ended before its first record: the volume that it had has nothing still.
+  const had = [{ uid: `uid of ${writer}`, startedAtMs: 1_000 }];
+  const blank = (before: typeof had, began: Place | null) =>
+    planned(shard, { cluster: lasting, sessions: [again(0, { had: before })], ...dead }, { held: began });
+  t.deepEqual(stateOf(blank(had, null)), [4, writer, "second", "stable"]);
+  t.regex(blank(had, null).events[0]?.message ?? "", /before it wrote anything/);
+  t.deepEqual(troublesOf(blank([], null)), ["NothingToPromote"], "it may be another volume");
+  t.deepEqual(troublesOf(blank([{ uid: `uid of ${writer}`, startedAtMs: 900 }], null)), ["NothingToPromote"]);
+  const began = { epoch: epoch(2), version: version(5) };
+  t.deepEqual(troublesOf(blank(had, began)), ["NothingToPromote"], "what it began with is not there");
 });
 
 test("an empty volume never goes on by itself, but in a cluster that keeps nothing, where nobody holds anything", (t) => {
-  const lasting = {
-    ...cluster,
-    spec: {
-      ...cluster.spec,
-      storage: { ephemeral: false, size: "1Gi", storageClassName: "", whenDeleted: "Retain" },
-    },
-  } as const;
   const empty = sessionOf(writer, { incarnation: "second" });
   const blank = [sessionOf(reader0), sessionOf(reader1)];
   for (const shard of [shardWith({ inSync: [] }), shardWith({ inSync: [reader0] })]) {
