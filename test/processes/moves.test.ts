@@ -104,8 +104,13 @@ test.serial(
     await first.ask([set(upper, "once more")]);
     world.commit();
     t.is(textOf((await gone)[0]), "error not-owner");
-    const [second] = (await clients[1]?.ask([get(key, { kind: "linearizable" })], { shard: 1 })) ?? [];
-    t.is(textOf(second), "waited");
+    const readThere = async (): Promise<string | null> => {
+      const [result] = (await clients[1]?.ask([get(key, { kind: "linearizable" })], { shard: 1 })) ?? [];
+      return textOf(result);
+    };
+    // Each hears of it by itself.
+    await until("it is known there", async () => (await readThere()) !== "error not-owner");
+    t.is(await readThere(), "waited");
     close();
   },
 );
@@ -169,7 +174,9 @@ test.serial("Redis clients wait at a frozen slot, in order, then are sent on or 
   await text(probe.send(["PING"]));
   world.commit();
   t.regex(await moved, new RegExp(`^-MOVED [0-9]+ 127.0.0.1:${second.resp}\r\n$`));
-  t.is(await text(there.send(["GET", key], ["DBSIZE"])), "$1\r\n5\r\n:2\r\n");
+  // Each hears of it by itself.
+  await until("it is known there", async () => (await text(there.send(["DBSIZE"]))) === ":2\r\n");
+  t.is(await text(there.send(["GET", key])), "$1\r\n5\r\n");
   t.is(await text(probe.send(["DBSIZE"])), ":0\r\n");
   for (const one of [probe, there, all]) one.close();
 });
