@@ -15,6 +15,14 @@ import { owningFields } from "./fields.ts";
 
 /** One shard, owned by demo-write-0 in epoch 3, that demo-read-0 and demo-read-1 follow. */
 export const cluster = clusterOf(1, 2);
+/** The same on volumes that are meant to last. */
+export const lasting = {
+  ...cluster,
+  spec: {
+    ...cluster.spec,
+    storage: { ephemeral: false, size: "1Gi", storageClassName: "", whenDeleted: "Retain" },
+  },
+} as const;
 export const writer = "demo-write-0";
 export const [reader0, reader1] = ["demo-read-0", "demo-read-1"] as const;
 

@@ -10,6 +10,7 @@ import {
   fencing,
   following,
   gone,
+  lasting,
   ownerSaying,
   ownershipWith,
   planned,
@@ -25,13 +26,6 @@ import {
   writer,
 } from "../../support/ownerWorld.ts";
 
-const lasting = {
-  ...cluster,
-  spec: {
-    ...cluster.spec,
-    storage: { ephemeral: false, size: "1Gi", storageClassName: "", whenDeleted: "Retain" },
-  },
-} as const;
 const kept = [3, writer, "first", "stable"];
 const fenced = [3, writer, "first", "fencing"];
 const readers = [following(reader0), following(reader1)];

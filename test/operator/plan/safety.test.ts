@@ -5,9 +5,9 @@ import { isAfter, type Place } from "../../../core/request.ts";
 import { compareStamps, type Phase, type Shard } from "../../../core/topology.ts";
 import type { Observed, Session } from "../../../operator/plan/model.ts";
 import {
-  cluster,
   gone,
   handoverTo,
+  lasting,
   ownershipWith,
   planned,
   reader0,
@@ -20,14 +20,6 @@ import {
 } from "../../support/ownerWorld.ts";
 import { owning, podOf, reading, sessionOf } from "../../support/planWorld.ts";
 
-/** What a person does not say by force and what is meant to last: then the plan keeps the rules whatever it is shown. */
-const lasting = {
-  ...cluster,
-  spec: {
-    ...cluster.spec,
-    storage: { ephemeral: false, size: "1Gi", storageClassName: "", whenDeleted: "Retain" },
-  },
-} as const;
 const leaseMs = 2_000;
 const floor: Place = { epoch: epoch(2), version: version(5) };
 
@@ -98,6 +90,7 @@ const shardIn = ({ owner, inSync, phase }: World): Shard =>
     phase,
   });
 const seenIn = (is: World): Partial<Observed> => ({
+  // What a person does not say by force and what is meant to last: then the plan keeps the rules whatever it is shown.
   cluster: lasting,
   sessions: is.sessions.flatMap((one) => one ?? []),
   pods: [writer, reader0, reader1].map((pod) => ({
