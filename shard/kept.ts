@@ -4,8 +4,8 @@ import type { Role } from "./role.ts";
 
 /**
  * The shards whose data stay on this pod's volume once it holds `held` whole: that one, and those that count on it. While a pod is on
- * record as in sync, the owner acknowledges nothing without it: what it has on its volume is all that was acknowledged, and may be all that
- * is left.
+ * record as in sync it may be promoted; with `acks: inSync` the owner acknowledges nothing without it, so that what it has on its volume
+ * is all that was acknowledged. It may be all that is left.
  */
 export const shardsKept = (shards: readonly Shard[], pod: string, held: ShardId): readonly ShardId[] => [
   held,
